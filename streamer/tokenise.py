@@ -23,6 +23,9 @@ import rjieba
 
 Item = TypeVar("Item")
 
+# A text longer than this many characters per token of the limit is cut before it is read: time stays bounded.
+_CHARACTERS_PER_TOKEN = 64
+
 # Part of the artefact's manifest: a model must not be served with another normalisation than its own.
 NORMALISATION = 1
 
@@ -179,14 +182,18 @@ class Vocabulary:
 
     def encode(self, text: str, max_tokens: int) -> Encoded:
         """Tokenise a raw text; of one longer than `max_tokens` keep the head and the tail, half each."""
-        ids, tokens = self.pieces(tokens_of(text))
-        truncated = len(ids) > max_tokens
+        limit = _CHARACTERS_PER_TOKEN * max_tokens
+        truncated = len(text) > limit
         if truncated:
+            text = f"{text[: limit // 2]} {text[-(limit // 2) :]}"
+        ids, tokens = self.pieces(tokens_of(text))
+        if len(ids) > max_tokens:
+            truncated = True
             ids, tokens = head_and_tail(ids, max_tokens), head_and_tail(tokens, max_tokens)
         return Encoded(array("q", ids).tobytes(), tuple(tokens), truncated)
 
 
-def head_and_tail(items: Sequence[Item], keep: int) -> Sequence[Item]:
+def head_and_tail(items: Sequence[Item], keep: int) -> list[Item]:
     """The first and last items, `keep` in all; the head gets the odd one."""
     tail = keep // 2
     return [*items[: keep - tail], *items[len(items) - tail :]]

@@ -1,0 +1,150 @@
+"""Which reviews go into the next batch: one bucket per token count, the cheapest batch first, none too late.
+
+The bucketer is work-conserving: whenever inference is free and something waits, there is a batch. A padded
+batch costs what its longest review costs, so a batch is cut from neighbouring lengths. Which one:
+
+- when the oldest waiting review has waited longer than `max_wait`, the cheapest batch that has it;
+- else the cheapest of all, where cheap means seconds per review by a measured cost table.
+
+Under a deep backlog every review is late, and so each batch is cut around the oldest one's length.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """Seconds that the model takes for a batch, measured at some lengths and sizes.
+
+    lengths: tokens, ascending; sizes: reviews, ascending; seconds[i][j] at lengths[i] and sizes[j].
+    Between lengths it is linear; a size in between costs what the next larger does, since the model
+    fills batches up to one of these sizes.
+    """
+
+    lengths: tuple[int, ...]
+    sizes: tuple[int, ...]
+    seconds: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if list(self.lengths) != sorted(set(self.lengths)) or list(self.sizes) != sorted(set(self.sizes)):
+            raise ValueError("lengths and sizes must ascend")
+        if len(self.seconds) != len(self.lengths) or {len(row) for row in self.seconds} != {len(self.sizes)}:
+            raise ValueError("seconds must have a row per length and a column per size")
+
+    def cost(self, length: int, size: int) -> float:
+        """Seconds for `size` reviews of `length` tokens; beyond the table in proportion."""
+        column = min(bisect_left(self.sizes, size), len(self.sizes) - 1)
+        beyond = max(1.0, size / self.sizes[-1])
+        right = bisect_left(self.lengths, length)
+        if right == 0:
+            return beyond * self.seconds[0][column]
+        if right == len(self.lengths):
+            return beyond * self.seconds[-1][column] * length / self.lengths[-1]
+        left = right - 1
+        share = (length - self.lengths[left]) / (self.lengths[right] - self.lengths[left])
+        low, high = self.seconds[left][column], self.seconds[right][column]
+        return beyond * (low + share * (high - low))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Item]):
+    """Reviews to be judged together, longest first.
+
+    length: tokens of the longest. tokens: real tokens in all, without padding.
+    oldest: when the review that waited longest was added.
+    """
+
+    items: Sequence[Item]
+    length: int
+    tokens: int
+    oldest: float
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class Bucketer(Generic[Item]):
+    """Waiting reviews by token count. Pure: the caller says what time it is, in seconds on any clock."""
+
+    def __init__(self, costs: CostTable, max_wait: float, max_reviews: int, max_padded_tokens: int) -> None:
+        """max_wait in seconds; a batch has at most `max_reviews`, and length times size at most
+        `max_padded_tokens`, except that a single review is always a batch."""
+        self._costs = costs
+        self._max_wait = max_wait
+        self._max_reviews = max_reviews
+        self._max_padded_tokens = max_padded_tokens
+        self._buckets: dict[int, deque[tuple[float, Item]]] = {}
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def add(self, item: Item, length: int, now: float) -> None:
+        """Let a review of `length` tokens (at least 1) wait for its batch."""
+        bucket = self._buckets.get(length)
+        if bucket is None:
+            bucket = self._buckets[length] = deque()
+        bucket.append((now, item))
+        self._waiting += 1
+
+    def next_batch(self, now: float) -> Batch[Item] | None:
+        """Take out the best batch; None only when nothing waits."""
+        if not self._waiting:
+            return None
+        lengths = sorted(self._buckets)
+        oldest = min(lengths, key=lambda length: self._buckets[length][0][0])
+        late = now - self._buckets[oldest][0][0] >= self._max_wait
+        return self._take(*self._choose(lengths, oldest if late else None))
+
+    def _choose(self, lengths: list[int], oldest: int | None) -> tuple[int, int]:
+        """Length and size of the cheapest batch per review; one with the head of `oldest`, if given."""
+        best = (float("inf"), 0, 0)
+        shorter = 0  # Waiting reviews up to this length.
+        between = 0  # Waiting reviews longer than the oldest, up to this length.
+        for length in lengths:
+            count = len(self._buckets[length])
+            shorter += count
+            if oldest is not None:
+                if length < oldest:
+                    continue
+                between += count if length > oldest else 0
+            size = min(shorter, self._max_reviews, max(1, self._max_padded_tokens // length))
+            if between >= size:
+                break  # From here on the batch is full before it comes down to the oldest.
+            for candidate in {size, self._measured_size(size)}:
+                if candidate > between:
+                    price = self._costs.cost(length, candidate) / candidate
+                    best = min(best, (price, length, candidate))
+        return best[1], best[2]
+
+    def _measured_size(self, size: int) -> int:
+        """The largest measured size that is not larger: rather a full batch than one filled up."""
+        index = bisect_right(self._costs.sizes, size)
+        return self._costs.sizes[index - 1] if index else size
+
+    def _take(self, length: int, size: int) -> Batch[Item]:
+        """Take `size` reviews, from `length` downwards, the oldest of each length first."""
+        items: list[Item] = []
+        tokens = 0
+        arrived = float("inf")
+        for shorter in sorted((at for at in self._buckets if at <= length), reverse=True):
+            bucket = self._buckets[shorter]
+            while bucket and len(items) < size:
+                arrival, item = bucket.popleft()
+                arrived = min(arrived, arrival)
+                items.append(item)
+                tokens += shorter
+            if not bucket:
+                del self._buckets[shorter]
+            if len(items) == size:
+                break
+        self._waiting -= size
+        return Batch(items, length, tokens, arrived)

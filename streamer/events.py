@@ -1,0 +1,149 @@
+"""What travels between the stages: records as read, reviews, verdicts, and messages as published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+# A header may come with a null value, and a name may come more than once.
+Headers = tuple[tuple[str, bytes | None], ...]
+Label = Literal["positive", "negative", "uncertain"]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic. Equal and hashes like any (topic, partition) pair."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A Kafka record as it was read; `timestamp` is in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def source(self) -> TopicPartition:
+        return TopicPartition(self.topic, self.partition)
+
+    @property
+    def identity(self) -> str:
+        """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Reason(StrEnum):
+    """Why a record became a dead letter: the closed set of `dlq.reason`."""
+
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    BAD_CLOUDEVENT = "bad_cloudevent"
+    TEXT_MISSING = "text_missing"
+    TEXT_NOT_A_STRING = "text_not_a_string"
+    LONE_SURROGATE = "lone_surrogate"
+
+
+class CommitOutcome(StrEnum):
+    """How a commit ended. SKIPPED: the group has moved on, the partitions are another's. FAILED: try again."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """What became of a record."""
+
+    LABELLED = "labelled"
+    TOMBSTONE = "tombstone"
+    DEAD_LETTER = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A record that was understood; `event_time` is in milliseconds since the epoch."""
+
+    record: Record
+    text: str
+    id: str | None
+    event_time: int
+    group: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A record with a null value: deletes its key from a compacted topic."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be labelled, and why. `detail` is for people and never quotes the review."""
+
+    record: Record
+    reason: Reason
+    detail: str
+
+
+Decoded = Review | Tombstone | DeadLetter
+
+
+class Weight(NamedTuple):
+    """A token's share of the logit: above zero speaks for positive, below for negative."""
+
+    token: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the model says of a text.
+
+    score: P(positive), calibrated, in [0, 1].
+    confidence: P of the more likely class, in [0.5, 1].
+    tokens: how many tokens were judged, after truncation.
+    evidence: the strongest tokens first.
+    """
+
+    label: Label
+    score: float
+    confidence: float
+    tokens: int
+    truncated: bool
+    evidence: tuple[Weight, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Kafka message to publish; `timestamp` is in milliseconds since the epoch.
+
+    source_partition: where a message without a key goes (modulo the topic's partitions), so that order is kept.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: int
+    source_partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a record has become, ready to be published."""
+
+    outcome: Outcome
+    message: Message
+    reason: Reason | None = None
+    label: Label | None = None

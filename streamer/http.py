@@ -1,0 +1,72 @@
+"""`/metrics`, `/health/live` and `/health/ready`, beside the pipeline on the same event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+log = logging.getLogger(__name__)
+
+
+class AddressInUse(Exception):
+    """The address for metrics and health cannot be bound."""
+
+
+def application(metrics: Callable[[], bytes], content_type: str, unready: Callable[[], str | None]) -> Starlette:
+    """The three pages. `unready` gives the reason, or None when the worker is ready."""
+
+    async def live(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def ready(request: Request) -> Response:
+        reason = unready()
+        return PlainTextResponse("ready\n") if reason is None else PlainTextResponse(f"{reason}\n", 503)
+
+    async def scrape(request: Request) -> Response:
+        return Response(metrics(), media_type=content_type)
+
+    return Starlette(
+        routes=[Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", scrape)],
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the worker's goes first, and drains."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
+    """Serve until the block ends; gives the port, which is a free one where 0 was asked for.
+
+    Raises AddressInUse where the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise AddressInUse(f"http.host {host}, http.port {port}: {error.strerror or error}") from None
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            bound: int = listener.getsockname()[1]
+            log.info("metrics and health on http://%s:%d", host, bound)
+            yield bound
+        finally:
+            server.should_exit = True
+            await task

@@ -1,0 +1,22 @@
+"""Everything that speaks to Kafka: the only user of aiokafka.
+
+consumer: reads records with pause and resume, tells of rebalances, commits.
+producer: publishes releases in batches; at-least-once delivery.
+security: TLS and SASL. admin: what `streamer check` asks the cluster.
+"""
+
+from streamer.kafka.consumer import Consumer
+from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
+from streamer.kafka.producer import AtLeastOnce, Publisher
+from streamer.kafka.security import client_options
+
+__all__ = [
+    "AtLeastOnce",
+    "BrokerUnreachable",
+    "Consumer",
+    "KafkaFault",
+    "PublishRefused",
+    "Publisher",
+    "TopicMissing",
+    "client_options",
+]

@@ -1,0 +1,162 @@
+"""Reads records as a member of a consumer group, and commits where the group is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    KafkaError,
+    RebalanceInProgressError,
+    TopicAuthorizationFailedError,
+    UnknownMemberIdError,
+)
+
+from streamer.events import CommitOutcome, Record, TopicPartition
+from streamer.kafka.errors import BrokerUnreachable, KafkaFault, TopicMissing
+from streamer.kafka.security import client_options
+from streamer.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+# The group moved on: what we have belongs to somebody else by now, or soon will.
+_MOVED_ON = (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+_REFUSED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+_RETRY_SECONDS = 0.5
+
+Rebalanced = Callable[[Sequence[TopicPartition]], Awaitable[None]]
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
+    """Passes rebalances on; keeps what they raise, since aiokafka would swallow it."""
+
+    def __init__(self, on_assigned: Rebalanced, on_revoked: Rebalanced) -> None:
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self.error: Exception | None = None
+
+    async def on_partitions_assigned(self, assigned: set[KafkaPartition]) -> None:
+        await self._pass_on(self._on_assigned, assigned)
+
+    async def on_partitions_revoked(self, revoked: set[KafkaPartition]) -> None:
+        await self._pass_on(self._on_revoked, revoked)
+
+    async def _pass_on(self, callback: Rebalanced, partitions: set[KafkaPartition]) -> None:
+        try:
+            await callback([TopicPartition(*partition) for partition in sorted(partitions)])
+        except Exception as error:
+            self.error = error
+
+
+class Consumer:
+    """One member of the group, reading one topic."""
+
+    def __init__(self, kafka: KafkaSettings, topic: str) -> None:
+        self._topic = topic
+        self._max_poll_records = kafka.max_poll_records
+        self._commit_timeout = kafka.request_timeout_ms / 1000
+        self._bootstrap = kafka.bootstrap_servers
+        self._listener: _Listener | None = None
+        self._consumer = AIOKafkaConsumer(
+            **client_options(kafka),
+            group_id=kafka.group_id,
+            group_instance_id=kafka.group_instance_id,
+            auto_offset_reset=kafka.auto_offset_reset,
+            enable_auto_commit=False,
+            session_timeout_ms=kafka.session_timeout_ms,
+            heartbeat_interval_ms=kafka.heartbeat_interval_ms,
+            # aiokafka's default is the session timeout: a worker that drains would hold up the rebalance for less.
+            rebalance_timeout_ms=kafka.rebalance_timeout_ms,
+            isolation_level="read_committed",
+        )
+
+    async def start(self, on_assigned: Rebalanced, on_revoked: Rebalanced) -> None:
+        """Connect and join the group.
+
+        on_revoked is awaited before the group goes on without these partitions: it may still commit.
+        Raises BrokerUnreachable, or TopicMissing where the topic is not there.
+        """
+        try:
+            await self._consumer.start()
+            topics = await self._consumer.topics()
+        except (KafkaError, OSError) as error:
+            await self._consumer.stop()
+            raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+        if self._topic not in topics:
+            await self._consumer.stop()
+            raise TopicMissing(f"input.topic {self._topic!r} does not exist; `streamer check --create-topics` makes it")
+        self._listener = _Listener(on_assigned, on_revoked)
+        self._consumer.subscribe([self._topic], listener=self._listener)
+
+    async def stop(self) -> None:
+        """Leave the group and close the connections. Offsets must have been committed before."""
+        await self._consumer.stop()
+
+    async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The next records by partition, in order; nothing after `wait` seconds without any.
+
+        It may take longer while the group rebalances. Raises what a rebalance callback raised, and KafkaFault
+        where reading is not allowed.
+        """
+        if self._listener is not None and self._listener.error is not None:
+            raise self._listener.error
+        try:
+            # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
+            polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
+        except _REFUSED as error:
+            raise KafkaFault(f"not allowed to read {self._topic!r} in this group: {error}") from None
+        except KafkaError as error:
+            log.warning("reading %s failed, trying again: %s", self._topic, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+            return {}
+        return {
+            TopicPartition(*partition): [
+                Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records
+            ]
+            for partition, records in polled.items()
+        }
+
+    def pause(self) -> int:
+        """Stop fetching from all assigned partitions; returns how many. Polling must go on."""
+        assigned = self._consumer.assignment()
+        self._consumer.pause(*(assigned - self._consumer.paused()))
+        return len(assigned)
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._consumer.resume(*self._consumer.paused())
+
+    def watermarks(self) -> dict[TopicPartition, int]:
+        """End offset of each assigned partition, as far as it is known."""
+        ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
+        return {TopicPartition(*tp): end for tp, end in ends.items() if end is not None}
+
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
+        """Commit the next offset of each partition. Never fatal, except KafkaFault where it is not allowed."""
+        offsets = {KafkaPartition(*partition): position for partition, position in positions.items()}
+        try:
+            # aiokafka itself retries without an end while the coordinator is away.
+            async with asyncio.timeout(self._commit_timeout):
+                await self._consumer.commit(offsets)
+        except _MOVED_ON as error:
+            log.info("commit skipped, the group has moved on: %s", type(error).__name__)
+            return CommitOutcome.SKIPPED
+        except _REFUSED as error:
+            raise KafkaFault(f"not allowed to commit in this group: {error}") from None
+        except (KafkaError, TimeoutError) as error:
+            log.warning("commit failed, trying again: %s", str(error) or type(error).__name__)
+            return CommitOutcome.FAILED
+        return CommitOutcome.DONE

@@ -1,0 +1,109 @@
+"""What the worker counts, for Prometheus. Every metric stands in one table: `Metrics.__init__`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from streamer.events import CommitOutcome, Outcome, Outgoing, TopicPartition
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_RATIOS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+
+class Metrics:
+    """Implements `streamer.ports.Observer`. Thread-safe, as prometheus_client is."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        counter, gauge, histogram = Counter, Gauge, Histogram
+        # fmt: off
+        self.records = counter("streamer_records", "Records done, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
+        self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
+        self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
+        self.latency = histogram("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", buckets=_SECONDS, registry=registry)
+        self.age = histogram("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", buckets=_SECONDS, registry=registry)
+        self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
+        self.stage_reviews = counter("streamer_stage_reviews", "Reviews that went through a stage.", ["stage"], registry=registry)
+        self.batch_reviews = histogram("streamer_batch_reviews", "Reviews in a batch.", buckets=_SIZES, registry=registry)
+        self.batch_wait = histogram("streamer_batch_wait_seconds", "Wait of a batch's oldest review for its batch.", buckets=_SECONDS, registry=registry)
+        self.padding = histogram("streamer_padding_efficiency_ratio", "Real tokens over tokens with padding, by batch.", buckets=_RATIOS, registry=registry)
+        self.tokens = counter("streamer_tokens", "Tokens judged, without padding.", registry=registry)
+        self.padded_tokens = counter("streamer_padded_tokens", "Tokens judged, padding included.", registry=registry)
+        self.tokens_in_flight = gauge("streamer_tokens_in_flight", "Tokens admitted and not yet published.", registry=registry)
+        self.reviews_waiting = gauge("streamer_reviews_waiting", "Reviews waiting for a batch.", registry=registry)
+        self.paused_partitions = gauge("streamer_paused_partitions", "Partitions paused because too much is in flight.", registry=registry)
+        self.lag_records = gauge("streamer_lag_records", "Records behind the end of the partition.", ["topic", "partition"], registry=registry)
+        self.lag_seconds = gauge("streamer_lag_seconds", "Age of the last published record while there is lag.", ["topic", "partition"], registry=registry)
+        self.cache_lookups = counter("streamer_cache_lookups", "Lookups of verdicts given before, by result: hit, miss.", ["result"], registry=registry)
+        self.commits = counter("streamer_commits", "Offset commits, by outcome: done, skipped, failed.", ["outcome"], registry=registry)
+        self.rebalances = counter("streamer_rebalances", "Times that partitions were taken away.", registry=registry)
+        self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop came back.", buckets=_DELAYS, registry=registry)
+        self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
+        # fmt: on
+        self._longest_delay = 0.0
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def finished(self, outgoing: Outgoing, since_read: float, since_created: float) -> None:
+        """A record's result is acknowledged."""
+        self.records.labels(outgoing.outcome.value).inc()
+        if outgoing.outcome is Outcome.LABELLED:
+            self.labels.labels(outgoing.label).inc()
+        elif outgoing.outcome is Outcome.DEAD_LETTER:
+            self.dead_letters.labels(outgoing.reason).inc()
+        self.latency.observe(since_read)
+        self.age.observe(since_created)
+
+    def stage(self, name: str, seconds: float, reviews: int) -> None:
+        """A stage has dealt with a chunk or a batch."""
+        self.stage_seconds.labels(name).observe(seconds)
+        self.stage_reviews.labels(name).inc(reviews)
+
+    def batch(self, reviews: int, tokens: int, padded: int, waited: float) -> None:
+        """A batch goes to the device; `padded` is its tokens with padding."""
+        self.batch_reviews.observe(reviews)
+        self.batch_wait.observe(waited)
+        self.padding.observe(tokens / padded)
+        self.tokens.inc(tokens)
+        self.padded_tokens.inc(padded)
+
+    def in_flight(self, tokens: int, waiting: int, paused: int) -> None:
+        """What the worker holds right now."""
+        self.tokens_in_flight.set(tokens)
+        self.reviews_waiting.set(waiting)
+        self.paused_partitions.set(paused)
+
+    def cache(self, hit: bool) -> None:
+        """A verdict was looked up."""
+        self.cache_lookups.labels("hit" if hit else "miss").inc()
+
+    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:
+        """How far behind a partition is."""
+        self.lag_records.labels(*map(str, partition)).set(records)
+        self.lag_seconds.labels(*map(str, partition)).set(seconds)
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions are another worker's from here on: their lag is no longer ours to report."""
+        self.rebalances.inc(bool(partitions))
+        for partition in partitions:
+            for metric in (self.lag_records, self.lag_seconds):
+                metric.remove(*map(str, partition))
+
+    def commit(self, outcome: CommitOutcome) -> None:
+        """A commit has ended."""
+        self.commits.labels(outcome.value).inc()
+
+    def loop_delay(self, seconds: float) -> None:
+        """The event loop came back late."""
+        self.loop_delay_seconds.observe(seconds)
+        self._longest_delay = max(self._longest_delay, seconds)
+        self.loop_delay_max.set(self._longest_delay)

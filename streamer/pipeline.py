@@ -1,0 +1,417 @@
+"""The way of one review, from the source to the commit:
+
+    read -> prepare (decode, tokenise) -> admit (to its bucket) -> infer -> finish (encode) -> publish
+         -> acknowledge -> commit
+
+Each step is a method of that name. A review's place in its partition travels with it as a Ticket; the
+sequencer puts the results back in order before they are published. Everything that waits, waits in the
+bucketer, the sequencer or a bounded queue, and all of it counts against one cap on tokens in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from streamer.buckets import Batch, Bucketer, CostTable
+from streamer.cache import VerdictCache
+from streamer.codec import DeadLetterLimit, Decoder, Encoder
+from streamer.events import CommitOutcome, DeadLetter, Decoded, Outgoing, Record, Review, TopicPartition, Verdict
+from streamer.ports import Delivery, Judge, Observer, Source
+from streamer.progress import Progress
+from streamer.sequencer import Release, Sequencer, Ticket
+from streamer.tokenise import Encoded, Vocabulary
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_CHUNK = 256  # Records handled in one go: bounds how long the loop is held.
+_POLL_SECONDS = 0.2
+_PAUSED_POLL_SECONDS = 0.02
+_BATCHES_AHEAD = 2  # One on the device and one that waits for it.
+_UNACKNOWLEDGED = 64  # Releases handed over whose acknowledgement is still to come.
+_WATCH_SECONDS = 1.0
+_PROBE_SECONDS = 0.02
+
+
+class TooManyDeadLetters(Exception):
+    """So many of the latest records were invalid that the fault must be upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the pipeline; times in seconds. docs/operations.md says what each is for."""
+
+    max_wait: float = 0.02
+    max_reviews: int = 256
+    max_padded_tokens: int = 16_384
+    max_tokens_in_flight: int = 262_144
+    commit_interval: float = 1.0
+    revoke_timeout: float = 10.0
+    drain_timeout: float = 25.0
+    cache_entries: int = 4096
+    dead_letter_ratio: float = 0.5
+    dead_letter_window: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it."""
+
+    vocabulary: Vocabulary
+    max_tokens: int
+    judge: Judge
+    costs: CostTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A review on its way through the model; `read_at` is monotonic."""
+
+    ticket: Ticket
+    review: Review
+    encoded: Encoded
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A record whose result waits for its turn to be published."""
+
+    outgoing: Outgoing
+    record: Record
+    tokens: int  # What it counts against the cap in flight; at least 1.
+    read_at: float
+
+
+class Pipeline:
+    """One worker. `run` once; `stop` from a signal handler; the source awaits `on_assigned` and `on_revoked`."""
+
+    def __init__(
+        self,
+        source: Source,
+        delivery: Delivery,
+        brain: Brain,
+        decoder: Decoder,
+        encoder: Encoder,
+        limits: Limits,
+        observer: Observer,
+    ) -> None:
+        self._source = source
+        self._delivery = delivery
+        self._brain = brain
+        self._decoder = decoder
+        self._encoder = encoder
+        self._limits = limits
+        self._observer = observer
+        self._bucketer: Bucketer[_Admitted] = Bucketer(
+            brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens
+        )
+        self._sequencer: Sequencer[_Finished] = Sequencer()
+        self._progress = Progress()
+        self._cache = VerdictCache(limits.cache_entries)
+        self._dead_letters = DeadLetterLimit(limits.dead_letter_ratio, limits.dead_letter_window)
+        self._too_many: TooManyDeadLetters | None = None
+        self._revoking: frozenset[TopicPartition] = frozenset()
+        self._completed: dict[TopicPartition, None] = {}  # Partitions that may have something to release.
+        self._stopping = asyncio.Event()
+        self._has_waiting = asyncio.Event()
+        self._has_completed = asyncio.Event()
+        self._has_acknowledged = asyncio.Event()
+        self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
+        self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict]]]]
+        self._judged = asyncio.Queue(_BATCHES_AHEAD)
+        self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
+        self._committing = asyncio.Lock()
+        self._device = ThreadPoolExecutor(1, "infer")
+        self._cpu = ThreadPoolExecutor(1, "prepare")
+
+    # Life cycle
+
+    async def run(self) -> None:
+        """Work until `stop`, or until the source ends.
+
+        1. Read, until told to stop, the source ends or too many records are invalid.
+        2. Finish what is in flight, within the drain timeout.
+        3. Commit what was published.
+
+        Raises TooManyDeadLetters after these steps. Whatever the source or the delivery raises, or a bug, ends
+        the run at once with step 3.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reader = group.create_task(self._read())
+                stages = (self._infer, self._finish, self._publish, self._acknowledge, self._commit)
+                tasks = [group.create_task(stage()) for stage in (*stages, self._watch, self._probe)]
+                stopping = group.create_task(self._stopping.wait())
+                await asyncio.wait((reader, stopping), return_when=asyncio.FIRST_COMPLETED)
+                # A poll that is cancelled has handed out nothing; the records stay with the source.
+                for task in (reader, stopping):
+                    task.cancel()
+                await asyncio.wait((reader,))
+                await self._drain(self._sequencer.assigned, loop.time() + self._limits.drain_timeout)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._device.shutdown(wait=False, cancel_futures=True)
+            self._cpu.shutdown(wait=False, cancel_futures=True)
+            await self._commit_now()
+        if self._too_many is not None:
+            raise self._too_many
+
+    def stop(self) -> None:
+        """Stop reading and drain."""
+        self._stopping.set()
+
+    async def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """The source now reads these partitions, from their committed offsets."""
+        generation = self._sequencer.assign(partitions)
+        self._progress.assign(partitions, generation, time.monotonic())
+        self._revoking = frozenset()
+        log.info("assigned partitions: %s", _names(partitions))
+
+    async def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions are to be given up; the group waits until this returns.
+
+        1. Admit no more of them.
+        2. Finish what is in flight, within the revoke timeout.
+        3. Commit what was published.
+        4. Forget the rest: what completes later belongs to a generation that is over.
+        """
+        if partitions:
+            log.info("revoked partitions: %s", _names(partitions))
+        self._revoking = frozenset(partitions)
+        await self._drain(self._revoking, asyncio.get_running_loop().time() + self._limits.revoke_timeout)
+        await self._commit_now()
+        self._sequencer.revoke(partitions)
+        self._progress.revoke(partitions)
+        self._observer.revoked(partitions)
+
+    def unready(self, stalled_after: float) -> str | None:
+        """Why the worker is not ready, in words; None when it is. `stalled_after` is in seconds."""
+        if self._stopping.is_set():
+            return "stopping"
+        return self._progress.unready(self._source.watermarks(), time.monotonic(), time.time(), stalled_after)
+
+    # The way of one review
+
+    async def _read(self) -> None:
+        """Poll the source, paused or not, so that the group never takes a busy worker for a dead one."""
+        paused = 0
+        while True:
+            tokens = self._progress.tokens_in_flight
+            if tokens >= self._limits.max_tokens_in_flight:
+                paused = self._source.pause()
+            elif paused:
+                self._source.resume()
+                paused = 0
+            self._observer.in_flight(tokens, len(self._bucketer), paused)
+            polled = await self._source.poll(_PAUSED_POLL_SECONDS if paused else _POLL_SECONDS)
+            if polled is None:
+                return
+            # At once, with nothing awaited between: a later assignment must not adopt these records.
+            generations = {partition: self._sequencer.generation(partition) for partition in polled}
+            read_at = time.monotonic()
+            for partition, records in polled.items():
+                for begin in range(0, len(records), _CHUNK):
+                    prepared = await self._on_cpu(partial(self._prepare, records[begin : begin + _CHUNK]))
+                    self._admit(partition, generations[partition], prepared, read_at)
+                    if self._too_many is not None:
+                        return
+
+    def _prepare(self, records: Sequence[Record]) -> list[tuple[Decoded, Encoded | None]]:
+        """Decode and tokenise; in a thread."""
+        begin = time.perf_counter()
+        encode, max_tokens = self._brain.vocabulary.encode, self._brain.max_tokens
+        prepared = [
+            (decoded, encode(decoded.text, max_tokens) if isinstance(decoded, Review) else None)
+            for decoded in map(self._decoder.decode, records)
+        ]
+        self._observer.stage("prepare", time.perf_counter() - begin, len(records))
+        return prepared
+
+    def _admit(
+        self,
+        partition: TopicPartition,
+        generation: int | None,
+        prepared: Sequence[tuple[Decoded, Encoded | None]],
+        read_at: float,
+    ) -> None:
+        """Give each record its place in the order; let reviews wait for a batch, complete what needs none.
+
+        The record that passes the dead-letter limit and all after it are not admitted.
+        """
+        for decoded, encoded in prepared:
+            if partition in self._revoking or generation != self._sequencer.generation(partition):
+                return  # Given up meanwhile: its next owner reads these records again.
+            if self._dead_letters.observe(isinstance(decoded, DeadLetter)):
+                ratio, window = self._limits.dead_letter_ratio, self._limits.dead_letter_window
+                self._too_many = TooManyDeadLetters(
+                    f"more than {ratio:.0%} of the last {window} records of {partition.topic} were invalid"
+                )
+                return
+            ticket = self._sequencer.admit(partition, decoded.record.offset)
+            if ticket is None:
+                return
+            tokens = max(1, len(encoded or ()))
+            self._progress.admitted(partition, ticket.offset, tokens)
+            outgoing = self._immediate(decoded, encoded)
+            if outgoing is not None:
+                self._complete(ticket, _Finished(outgoing, decoded.record, tokens, read_at))
+            elif isinstance(decoded, Review) and encoded is not None:
+                self._bucketer.add(_Admitted(ticket, decoded, encoded, read_at), tokens, time.monotonic())
+                self._has_waiting.set()
+
+    def _immediate(self, decoded: Decoded, encoded: Encoded | None) -> Outgoing | None:
+        """What needs no model: dead letters, tombstones, and texts judged before."""
+        if isinstance(decoded, DeadLetter):
+            return self._encoder.dead_letter(decoded)
+        if not isinstance(decoded, Review):
+            return self._encoder.tombstone(decoded, _milliseconds())
+        verdict = self._cache.get(encoded) if encoded is not None and self._limits.cache_entries else None
+        if self._limits.cache_entries:
+            self._observer.cache(verdict is not None)
+        return None if verdict is None else self._encoder.labelled(decoded, verdict, _milliseconds())
+
+    async def _infer(self) -> None:
+        """Whenever the device is about to be free and something waits, give it the best batch."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._has_waiting.wait()
+            await self._slots.acquire()
+            now = time.monotonic()
+            batch = self._bucketer.next_batch(now)
+            if not len(self._bucketer):
+                self._has_waiting.clear()
+            if batch is None:
+                self._slots.release()
+                continue
+            self._observer.batch(len(batch), batch.tokens, batch.length * len(batch), now - batch.oldest)
+            judged = loop.run_in_executor(self._device, self._judge, batch)
+            judged.add_done_callback(lambda _: self._slots.release())
+            await self._judged.put((batch, judged))
+
+    def _judge(self, batch: Batch[_Admitted]) -> list[Verdict]:
+        """Ask the model; in the one thread that may."""
+        begin = time.perf_counter()
+        verdicts = self._brain.judge([admitted.encoded for admitted in batch.items])
+        self._observer.stage("infer", time.perf_counter() - begin, len(batch))
+        return verdicts
+
+    async def _finish(self) -> None:
+        """Encode verdicts and give them to the sequencer."""
+        while True:
+            batch, judged = await self._judged.get()
+            pairs = list(zip(batch.items, await judged, strict=True))
+            outgoings = await self._on_cpu(partial(self._encode, pairs))
+            for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
+                self._cache.put(admitted.encoded, verdict)
+                tokens = max(1, len(admitted.encoded))
+                self._complete(admitted.ticket, _Finished(outgoing, admitted.review.record, tokens, admitted.read_at))
+
+    def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict]]) -> list[Outgoing]:
+        """Write results; in a thread."""
+        begin, now = time.perf_counter(), _milliseconds()
+        outgoings = [self._encoder.labelled(admitted.review, verdict, now) for admitted, verdict in pairs]
+        self._observer.stage("encode", time.perf_counter() - begin, len(pairs))
+        return outgoings
+
+    def _complete(self, ticket: Ticket, finished: _Finished) -> None:
+        if self._sequencer.complete(ticket, finished):
+            self._completed[ticket.partition] = None
+            self._has_completed.set()
+
+    async def _publish(self) -> None:
+        """Hand over what is next in line, in order, without waiting for one release before the next.
+
+        This is the only task that releases: two would overtake each other.
+        """
+        while True:
+            await self._has_completed.wait()
+            self._has_completed.clear()
+            partitions, self._completed = self._completed, {}
+            for partition in partitions:
+                while (release := self._sequencer.release(partition, _CHUNK)) is not None:
+                    begin = time.perf_counter()
+                    sent = await self._delivery.send([finished.outgoing.message for finished in release.results])
+                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
+                    await self._sent.put((release, sent))
+
+    async def _acknowledge(self) -> None:
+        """A release is done once all of it is safe at the other side."""
+        while True:
+            release, sent = await self._sent.get()
+            await sent
+            self._sequencer.acknowledge(release)
+            now, wall = time.monotonic(), time.time()
+            created_at = release.results[-1].record.timestamp / 1000
+            tokens = sum(finished.tokens for finished in release.results)
+            self._progress.published(
+                release.partition, release.generation, release.next_offset, tokens, created_at, now
+            )
+            for finished in release.results:
+                since_created = max(0.0, wall - finished.record.timestamp / 1000)
+                self._observer.finished(finished.outgoing, now - finished.read_at, since_created)
+            self._has_acknowledged.set()
+
+    async def _commit(self) -> None:
+        """Commit at intervals."""
+        while True:
+            await asyncio.sleep(self._limits.commit_interval)
+            await self._commit_now()
+
+    async def _commit_now(self) -> None:
+        async with self._committing:  # Else a slow commit could land after a newer one.
+            positions = self._sequencer.positions()
+            if not positions:
+                return
+            outcome = await self._delivery.commit(positions)
+            self._observer.commit(outcome)
+            if outcome is CommitOutcome.DONE:
+                self._sequencer.committed(positions)
+
+    # Beside the way
+
+    async def _drain(self, partitions: Collection[TopicPartition], deadline: float) -> None:
+        """Until all that was admitted of these partitions is acknowledged, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self._sequencer.unfinished(partitions):
+                    self._has_acknowledged.clear()
+                    await self._has_acknowledged.wait()
+        if left := self._sequencer.unfinished(partitions):
+            log.warning("gave up on %d unfinished records; they will be read again", left)
+
+    async def _watch(self) -> None:
+        """Report how far behind each partition is."""
+        while True:
+            for partition, lag in self._progress.lags(self._source.watermarks(), time.time()).items():
+                self._observer.lag(partition, lag.records, lag.seconds)
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _probe(self) -> None:
+        """Report how much later than asked the loop comes back: heartbeats live on it."""
+        while True:
+            begin = time.monotonic()
+            await asyncio.sleep(_PROBE_SECONDS)
+            self._observer.loop_delay(max(0.0, time.monotonic() - begin - _PROBE_SECONDS))
+
+    async def _on_cpu(self, work: Callable[[], Value]) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _names(partitions: Sequence[TopicPartition]) -> str:
+    return ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions) or "none"

@@ -1,0 +1,62 @@
+"""The seams of the pipeline: what it asks of the outside world, whoever stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
+
+from streamer.events import CommitOutcome, Message, Outgoing, Record, TopicPartition, Verdict
+from streamer.tokenise import Encoded
+
+
+class Source(Protocol):
+    """Where records come from: `streamer.kafka.Consumer`, `streamer.files.RowSource`."""
+
+    async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]] | None:
+        """The next records by partition, in the order of their offsets; none after `wait` seconds without any.
+
+        None instead of a mapping says that there will never be more. Must hand out nothing when it is cancelled.
+        """
+        ...
+
+    def pause(self) -> int:
+        """Hand out nothing until `resume`; polling goes on. Returns how many partitions are paused."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def watermarks(self) -> Mapping[TopicPartition, int]:
+        """End offset of each assigned partition, as far as it is known."""
+        ...
+
+
+class Delivery(Protocol):
+    """Where results go and how offsets become done: `streamer.kafka.AtLeastOnce`, `streamer.files.LineSink`."""
+
+    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+        """Take messages over, in this order; the awaitable returned ends once all are safe."""
+        ...
+
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
+        """Make the next offset of each partition the place to go on from."""
+        ...
+
+
+class Judge(Protocol):
+    """Who gives verdicts: `streamer.model.Model.judge`. Called from one thread."""
+
+    def __call__(self, reviews: Sequence[Encoded]) -> list[Verdict]: ...
+
+
+class Observer(Protocol):
+    """Who counts: `streamer.metrics.Metrics`. All times are in seconds; called from any thread."""
+
+    def finished(self, outgoing: Outgoing, since_read: float, since_created: float) -> None: ...
+    def stage(self, name: str, seconds: float, reviews: int) -> None: ...
+    def batch(self, reviews: int, tokens: int, padded: int, waited: float) -> None: ...
+    def in_flight(self, tokens: int, waiting: int, paused: int) -> None: ...
+    def cache(self, hit: bool) -> None: ...
+    def lag(self, partition: TopicPartition, records: int, seconds: float) -> None: ...
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def commit(self, outcome: CommitOutcome) -> None: ...
+    def loop_delay(self, seconds: float) -> None: ...

@@ -1,0 +1,93 @@
+"""How far the worker is: what is in flight, how far behind each partition is, whether it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from streamer.events import TopicPartition
+
+
+class Lag(NamedTuple):
+    """Behind the end of a partition: in records, and in seconds since the last one published was created."""
+
+    records: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Partition:
+    generation: int
+    in_flight: int = 0
+    read_to: int | None = None  # Next offset to be read.
+    done_to: int | None = None  # Next offset to be published.
+    created_at: float = 0.0  # When the last one published was created.
+
+
+@dataclass(slots=True)
+class Progress:
+    """Pure: the caller passes the time. `now` is monotonic, `wall` is seconds since the epoch."""
+
+    _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
+    _joined: bool = False
+    _moved_at: float = 0.0
+
+    def assign(self, partitions: Iterable[TopicPartition], generation: int, now: float) -> None:
+        """Begin anew with these partitions."""
+        self._joined = True
+        self._moved_at = now
+        for partition in partitions:
+            self._partitions[partition] = _Partition(generation)
+
+    def revoke(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget these partitions and what they had in flight."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+
+    def admitted(self, partition: TopicPartition, offset: int, tokens: int) -> None:
+        """A record is on its way."""
+        state = self._partitions[partition]
+        if state.done_to is None:
+            state.done_to = offset
+        state.read_to = offset + 1
+        state.in_flight += tokens
+
+    def published(
+        self, partition: TopicPartition, generation: int, next_offset: int, tokens: int, created_at: float, now: float
+    ) -> None:
+        """Records up to `next_offset` are acknowledged; ignored when their assignment is over."""
+        state = self._partitions.get(partition)
+        if state is None or state.generation != generation:
+            return
+        state.in_flight -= tokens
+        state.done_to = next_offset
+        state.created_at = created_at
+        self._moved_at = now
+
+    @property
+    def tokens_in_flight(self) -> int:
+        """Admitted, not yet acknowledged."""
+        return sum(state.in_flight for state in self._partitions.values())
+
+    def lags(self, ends: Mapping[TopicPartition, int], wall: float) -> dict[TopicPartition, Lag]:
+        """Lag by partition, given the end offsets; a partition of which nothing was read yet is left out."""
+        lags = {}
+        for partition, end in ends.items():
+            state = self._partitions.get(partition)
+            if state is None or state.done_to is None:
+                continue
+            # All that was read is done: offsets up to the read position that hold no record are no lag.
+            done = state.done_to if state.in_flight else max(state.done_to, state.read_to or 0)
+            records = max(0, end - done)
+            lags[partition] = Lag(records, max(0.0, wall - state.created_at) if records and state.created_at else 0.0)
+        return lags
+
+    def unready(self, ends: Mapping[TopicPartition, int], now: float, wall: float, stalled_after: float) -> str | None:
+        """Why the worker is not ready; None when it is: in the group, and moving while there is lag."""
+        if not self._joined:
+            return "no assignment yet"
+        idle = now - self._moved_at
+        if idle > stalled_after and any(lag.records for lag in self.lags(ends, wall).values()):
+            return f"no progress for {idle:.0f} s while there is lag"
+        return None

@@ -1,0 +1,316 @@
+"""Every setting, parsed once at the edge; modules receive plain values.
+
+Read from, the first wins: the command line's overrides, `STREAMER_*` environment variables (nested with
+`__`, for example `STREAMER_BATCHING__MAX_WAIT_MS=5`), the TOML file named by `--config` or `STREAMER_CONFIG`.
+Units are in the names.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "STREAMER_"
+CONFIG_VARIABLE = "STREAMER_CONFIG"
+# Not settings of the service, but read under the same prefix.
+_OTHER_VARIABLES = (CONFIG_VARIABLE, "STREAMER_TEST_")
+
+Topic = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+def _dotted(path: str) -> str:
+    if not all(path.split(".")):
+        raise ValueError("a dotted path has an empty part")
+    return path
+
+
+FieldPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_dotted)]
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the message names each of them and what is wrong with it."""
+
+
+class _Section(BaseModel):
+    # Attribute docstrings become the descriptions of docs/operations.md.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class InputSettings(_Section):
+    topic: Topic = "reviews"
+    """Topic that reviews are read from."""
+    format: Literal["json", "text"] = "json"
+    """`json`: the value is a JSON object. `text`: the value is the review itself."""
+    text_field: FieldPath = "text"
+    """Dotted path of the review's text in the JSON object."""
+    id_field: FieldPath = "id"
+    """Dotted path of the review's id; a CloudEvent's `id` stands in."""
+    event_time_field: FieldPath = "event_time"
+    """Dotted path of the event time (RFC 3339 or epoch milliseconds); the record's timestamp stands in."""
+    group_field: FieldPath = "group"
+    """Dotted path of what reviews are counted by, for example a product id."""
+    max_bytes: PositiveInt = 1_000_000
+    """A larger value becomes a dead letter."""
+
+
+class OutputSettings(_Section):
+    topic: Topic = "reviews.labelled"
+    """Topic that results are written to."""
+    evidence_tokens: Annotated[int, Field(ge=0, le=4096)] = 5
+    """How many of the strongest tokens to report as evidence; 0 turns evidence off."""
+    include_input: bool = False
+    """Whether to carry the input event along in the result."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    """Compression of what is published."""
+
+
+class DeadLetterSettings(_Section):
+    topic: Topic | None = None
+    """Topic of the dead letters; unset, `<input.topic>.dlq`."""
+    max_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of dead letters in the window from which on the service stops with exit code 5; 1 never stops."""
+    window: PositiveInt = 1000
+    """How many of the latest records the share is taken over; it is not judged before so many have come."""
+
+
+class BatchingSettings(_Section):
+    max_wait_ms: PositiveFloat = 20.0
+    """A review that has waited longer than this is put in the next batch."""
+    max_reviews: Annotated[int, Field(ge=1, le=4096)] = 256
+    """Most reviews in a batch."""
+    max_padded_tokens: PositiveInt = 16_384
+    """Most tokens in a batch, padding included (longest review times reviews)."""
+    max_tokens_in_flight: PositiveInt = 262_144
+    """Tokens admitted but not yet published from which on reading is paused."""
+
+
+class ModelSettings(_Section):
+    path: Path | None = None
+    """Directory of the artefact; unset, the bundled model."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to run the model; `auto` takes CUDA where there is one."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic; `auto` takes the fastest that the golden texts agree with."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of the model on the CPU; 0 takes the machine's cores divided by the workers."""
+    uncertain_low: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Scores from here on are `uncertain`; unset, the artefact's band."""
+    uncertain_high: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Scores from here on are `positive`; unset, the artefact's band."""
+    cache_entries: Annotated[int, Field(ge=0)] = 4096
+    """Verdicts kept for texts that come again; 0 turns the cache off."""
+
+    @model_validator(mode="after")
+    def _band(self) -> Self:
+        low, high = self.uncertain_low, self.uncertain_high
+        if low is not None and high is not None and low > high:
+            raise ValueError("uncertain_low is above uncertain_high")
+        return self
+
+
+class SecuritySettings(_Section):
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers."""
+    ca_file: Path | None = None
+    """PEM file of the authorities to trust; unset, the system's."""
+    cert_file: Path | None = None
+    """PEM file of the client's certificate, for mutual TLS."""
+    key_file: Path | None = None
+    """PEM file of the client's private key."""
+    key_password: SecretStr | None = None
+    """Password of the private key."""
+    check_hostname: bool = True
+    """Whether the broker's certificate must carry its host name."""
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    """SASL mechanism, where the protocol is one of SASL's."""
+    username: str | None = None
+    """User of PLAIN and SCRAM, client id of OAUTHBEARER."""
+    password: SecretStr | None = None
+    """Password of PLAIN and SCRAM, client secret of OAUTHBEARER."""
+    token_url: str | None = None
+    """Token endpoint of OAUTHBEARER (client credentials grant, RFC 6749 section 4.4)."""
+    scope: str | None = None
+    """Scope to ask the token endpoint for."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.protocol.startswith("SASL") and (self.username is None or self.password is None):
+            raise ValueError("username and password are needed with SASL")
+        if self.protocol.startswith("SASL") and self.mechanism == "OAUTHBEARER":
+            if self.token_url is None:
+                raise ValueError("token_url is needed with OAUTHBEARER")
+            if not self.token_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+                raise ValueError("token_url must be https: the client secret is sent to it")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: Annotated[str, StringConstraints(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")] = "localhost:9092"
+    """Brokers to ask first, `host:port`, comma between."""
+    group_id: Annotated[str, StringConstraints(min_length=1)] = "sentiment-streamer"
+    """Consumer group; workers of one group share the partitions."""
+    client_id: Annotated[str, StringConstraints(min_length=1)] = "sentiment-streamer"
+    """Name that the brokers log."""
+    group_instance_id: str | None = None
+    """Static membership: a restart within the session timeout causes no rebalance. One name per worker."""
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    """Where a group without committed offsets begins."""
+    session_timeout_ms: Annotated[int, Field(ge=1000)] = 30_000
+    """A worker not heard of for so long is put out of the group."""
+    heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 3_000
+    """How often a worker is heard of; at most a third of the session timeout."""
+    rebalance_timeout_ms: Annotated[int, Field(ge=1000)] = 60_000
+    """How long a rebalance waits for workers to finish what they have."""
+    revoke_timeout_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long to finish what is in flight when partitions are taken away."""
+    request_timeout_ms: Annotated[int, Field(ge=1000)] = 30_000
+    """Longest wait for a broker's answer."""
+    max_poll_records: PositiveInt = 1000
+    """Most records taken from the client at a time."""
+    commit_interval_ms: PositiveInt = 1000
+    """How often offsets are committed."""
+    max_request_bytes: PositiveInt = 4_000_000
+    """Largest request published; the topic's `max.message.bytes` must allow the largest record."""
+    security: SecuritySettings = SecuritySettings()
+    """TLS and SASL."""
+
+    @model_validator(mode="after")
+    def _timeouts(self) -> Self:
+        if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
+            raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
+        if self.revoke_timeout_ms >= self.rebalance_timeout_ms:
+            raise ValueError("revoke_timeout_ms must be below rebalance_timeout_ms")
+        return self
+
+
+class HttpSettings(_Section):
+    enabled: bool = True
+    """Whether to serve `/metrics`, `/health/live` and `/health/ready`."""
+    host: str = "127.0.0.1"
+    """Address to bind; anything but loopback is for you to protect."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to bind; worker i of `--workers` takes port + i. 0 takes any free one."""
+    stalled_after_ms: PositiveInt = 60_000
+    """Not ready after so long without progress while there is lag."""
+
+
+class LogSettings(_Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Review text is logged at DEBUG only."""
+    format: Literal["text", "json"] = "text"
+    """`json`: one object per line."""
+
+
+class Settings(BaseSettings):
+    """The service's settings: one frozen object."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        nested_model_default_partial_update=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    input: InputSettings = InputSettings()
+    output: OutputSettings = OutputSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    batching: BatchingSettings = BatchingSettings()
+    model: ModelSettings = ModelSettings()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    drain_timeout_ms: PositiveInt = 25_000
+    """On SIGTERM or SIGINT, how long to finish what is in flight before giving up on it."""
+
+    @property
+    def dead_letter_topic(self) -> str:
+        return self.dead_letters.topic or f"{self.input.topic}.dlq"
+
+    @model_validator(mode="after")
+    def _topics(self) -> Self:
+        names = [self.input.topic, self.output.topic, self.dead_letter_topic]
+        if len(set(names)) != len(names):
+            raise ValueError(f"input, output and dead-letter topics must differ, but are {names}")
+        # A result can carry its input along; a dead letter is its input and its headers.
+        if self.kafka.max_request_bytes < 2 * self.input.max_bytes:
+            raise ValueError("kafka.max_request_bytes must be at least twice input.max_bytes")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = os.environ.get(CONFIG_VARIABLE)
+        toml = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
+        return (init_settings, env_settings, *toml)
+
+
+def load(overrides: dict[str, Any] | None = None) -> Settings:
+    """Read the settings; `overrides` is nested like the TOML file and wins over everything.
+
+    Raises SettingsError, whose message has a line for each wrong setting, by name; values are not quoted,
+    since one may be a secret.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if path and not Path(path).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE}: no such file: {path}")
+    _refuse_unknown_variables()
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        lines = [f"{_name(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
+        raise SettingsError("\n".join(lines)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not UTF-8") from None
+    except ValueError as error:  # pydantic-settings: a nested variable that is not JSON.
+        raise SettingsError(str(error)) from None
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable must not pass in silence: pydantic-settings itself looks only for names it knows."""
+    known = {field.upper() for field in Settings.model_fields}
+    for variable in os.environ:
+        if not variable.upper().startswith(PREFIX) or variable.upper().startswith(_OTHER_VARIABLES):
+            continue
+        if variable.upper().removeprefix(PREFIX).split("__")[0] not in known:
+            raise SettingsError(f"{variable}: no such setting")
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    """`batching.max_wait_ms (STREAMER_BATCHING__MAX_WAIT_MS)`."""
+    parts = [str(part) for part in location]
+    if not parts:
+        return "settings"
+    return f"{'.'.join(parts)} ({PREFIX}{'__'.join(part.upper() for part in parts)})"
