@@ -145,11 +145,13 @@ class LineSink:
         """`written` is told how many lines were added."""
         self._output: Any = output
         self._written = written
+        self.lines = 0
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
         """Write the messages; done when it returns."""
         lines = [_line(message) for message in messages]
         await asyncio.to_thread(self._output.write, b"".join(lines))
+        self.lines += len(lines)
         self._written(len(lines))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)

@@ -154,7 +154,9 @@ class Model:
         self.band = (artefact.manifest.uncertain.low, artefact.manifest.uncertain.high)
         path = artefact.directory / "model.pt"
         with warnings.catch_warnings():
+            # TorchScript is deprecated upstream; the design says why we stay with it.
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             try:
                 # Typed as Any: torch.jit ships no types.
                 load_script: Any = torch.jit.load
@@ -220,15 +222,16 @@ class Model:
         verdicts = self.judge(reviews)
         return max(abs(v.score - score) for v, (_, score) in zip(verdicts, golden, strict=True))
 
-    def measure_costs(self, max_reviews: int, max_padded_tokens: int, repeats: int = 2) -> CostTable:
-        """Time batches of several lengths and sizes on this very device; well under two seconds on a CPU.
+    def measure_costs(self, max_reviews: int, max_padded_tokens: int, budget: float = 3.0) -> CostTable:
+        """Time batches of several lengths and sizes on this very device, in about a second on an idle CPU.
 
-        Each figure is the best of `repeats` runs after a first one that warms up. Shapes above
-        `max_padded_tokens` are never used, and are taken to cost in proportion.
+        Each figure is the best of two runs after a first one that warms up; once `budget` seconds are spent,
+        the first one alone. Shapes above `max_padded_tokens` are never used, and are taken to cost in proportion.
         """
         top = self.manifest.max_tokens
         lengths = (*(length for length in _LENGTHS if length < top), top)
         sizes = tuple(size for size in _SIZES if size <= filled(max_reviews))
+        until = time.perf_counter() + budget
         rows = []
         for length in lengths:
             row: list[float] = []
@@ -236,9 +239,9 @@ class Model:
                 if length * size > max_padded_tokens and row:
                     row.append(row[-1] * size / sizes[len(row) - 1])
                 else:
-                    row.append(self._seconds(length, size, repeats))
-            rows.append(tuple(row))
-        return CostTable(lengths, sizes, tuple(rows))
+                    row.append(self._seconds(length, size, 2 if time.perf_counter() < until else 0))
+            rows.append(row)
+        return CostTable(lengths, sizes, smoothed(rows))
 
     def _seconds(self, length: int, size: int, repeats: int) -> float:
         review = Encoded(b"\1\0\0\0\0\0\0\0" * length, ("",) * length, False)
@@ -255,6 +258,20 @@ def _unspecialised() -> AbstractContextManager[None]:
     execution: Any = torch.jit  # Exported, but not to type checkers.
     context: AbstractContextManager[None] = execution.optimized_execution(False)
     return context
+
+
+def smoothed(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    """Costs without upward outliers: a batch costs at most what any longer or larger one does.
+
+    It could always be filled up to that one; a busy neighbour on the machine is what makes it look dearer.
+    """
+    best = [list(row) for row in rows]
+    for i in reversed(range(len(best))):
+        for j in reversed(range(len(best[i]))):
+            below = best[i + 1][j] if i + 1 < len(best) else best[i][j]
+            right = best[i][j + 1] if j + 1 < len(best[i]) else best[i][j]
+            best[i][j] = min(best[i][j], below, right)
+    return tuple(tuple(row) for row in best)
 
 
 def filled(size: int) -> int:

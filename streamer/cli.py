@@ -1,0 +1,198 @@
+"""The command line. Every command turns its own errors into a message and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import orjson
+import typer
+
+from streamer import __version__
+from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from streamer.pipeline import Pipeline
+
+app = typer.Typer(
+    name="streamer",
+    help="Labels reviews from Kafka with sentiment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Exit(IntEnum):
+    """How the process ends."""
+
+    DONE = 0
+    BUG = 1
+    SETTINGS = 2
+    MODEL = 3
+    BROKER = 4
+    DEAD_LETTERS = 5
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.", envvar=CONFIG_VARIABLE)] = None,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version)] = False,
+) -> None:
+    """Labels reviews from Kafka with sentiment."""
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config)
+
+
+@app.command()
+def run(
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes on this host.")] = 1,
+    slot: Annotated[int, typer.Option(hidden=True, help="Which of the workers this process is.")] = -1,
+) -> None:
+    """Read reviews from Kafka, publish labels, until SIGTERM or SIGINT."""
+    settings = _settings()
+    if workers > 1 and slot < 0:
+        from streamer.workers import supervise
+
+        raise typer.Exit(supervise(workers))
+    _guarded(lambda: _work(settings, workers, slot))
+
+
+@app.command()
+def label(
+    file: Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")],
+    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    output: Annotated[str, typer.Option(help="JSON lines; - is standard output.")] = "-",
+    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+) -> None:
+    """Label a file without Kafka: one JSON line per row, in order."""
+    from streamer.offline import label_file
+
+    _settings()
+    _guarded(lambda: label_file(file, format, text_column, output))
+
+
+async def _work(settings: Settings, workers: int, slot: int) -> None:
+    from streamer.metrics import Metrics
+    from streamer.service import load_model, work
+
+    if slot > 0 and settings.http.port:
+        settings = settings.model_copy(
+            update={"http": settings.http.model_copy(update={"port": settings.http.port + slot})}
+        )
+    await work(settings, load_model(settings, workers), Metrics(), _end_with_parent if slot >= 0 else lambda _: None)
+
+
+def _end_with_parent(pipeline: Pipeline) -> None:
+    """Drain when standard input closes: the supervising process has gone, even by kill -9."""
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.remove_reader(0)
+        pipeline.stop()
+
+    loop.add_reader(0, closed)
+
+
+def _settings() -> Settings:
+    try:
+        settings = load()
+    except SettingsError as error:
+        _end(Exit.SETTINGS, str(error))
+    _log(settings.log.level, settings.log.format)
+    return settings
+
+
+def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run a command on a fresh loop, and end the process as its error says."""
+    # Late: these take a second, which a wrong setting need not wait for.
+    from streamer.files import FileError
+    from streamer.http import AddressInUse
+    from streamer.kafka import KafkaFault, TopicMissing
+    from streamer.model import ModelError
+    from streamer.pipeline import TooManyDeadLetters
+
+    codes: dict[tuple[type[Exception], ...], Exit] = {
+        (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
+        (ModelError,): Exit.MODEL,
+        (KafkaFault,): Exit.BROKER,
+        (TooManyDeadLetters,): Exit.DEAD_LETTERS,
+    }
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(command())
+    except Exception as error:
+        first = _first(error)
+        code = next((code for kinds, code in codes.items() if isinstance(first, kinds)), None)
+        if code is None:
+            raise
+        _end(code, str(first))
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error itself, out of the groups that task groups wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Not on this platform.
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _end(code: Exit, message: str) -> NoReturn:
+    for line in message.splitlines():
+        typer.echo(f"streamer: {line}", err=True)
+    sys.exit(int(code))
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(fields).decode()
+
+
+def _log(level: str, form: str) -> None:
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(_JsonLines() if form == "json" else text)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
+    for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+
+
+if __name__ == "__main__":
+    main()

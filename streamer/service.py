@@ -1,0 +1,157 @@
+"""One worker, put together from the settings: model, Kafka, pipeline, metrics. What `streamer run` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+
+from streamer.codec import Decoder, Encoder
+from streamer.http import application, serve
+from streamer.kafka import AtLeastOnce, Consumer, Publisher
+from streamer.metrics import CONTENT_TYPE, Metrics
+from streamer.model import BUNDLED, Model, load
+from streamer.pipeline import Brain, Limits, Pipeline
+from streamer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# How long closing the connections may take once everything is drained or given up.
+_CLOSE_SECONDS = 5.0
+
+
+def load_model(settings: Settings, workers: int = 1) -> Model:
+    """The artefact of the settings, checked and loaded. Raises ModelError where it is refused."""
+    chosen = settings.model
+    model = load(
+        chosen.path or BUNDLED,
+        chosen.device,
+        chosen.precision,
+        chosen.threads or max(1, (os.cpu_count() or 1) // workers),
+        settings.output.evidence_tokens,
+    )
+    low, high = model.band
+    model.band = (
+        low if chosen.uncertain_low is None else chosen.uncertain_low,
+        high if chosen.uncertain_high is None else chosen.uncertain_high,
+    )
+    manifest = model.manifest
+    log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
+    return model
+
+
+def brain(model: Model, settings: Settings) -> Brain:
+    """The model as the pipeline sees it, with the cost of batches measured on this machine."""
+    batching = settings.batching
+    costs = model.measure_costs(batching.max_reviews, batching.max_padded_tokens)
+    return Brain(model.vocabulary, model.manifest.max_tokens, model.judge, costs)
+
+
+def decoder(settings: Settings) -> Decoder:
+    """How the settings say to read input records."""
+    given = settings.input
+    return Decoder(
+        given.format, given.text_field, given.id_field, given.event_time_field, given.group_field, given.max_bytes
+    )
+
+
+def encoder(settings: Settings, model: Model) -> Encoder:
+    """How the settings say to write results."""
+    return Encoder(
+        settings.output.topic,
+        settings.dead_letter_topic,
+        settings.kafka.group_id,
+        model.manifest.name,
+        model.manifest.version,
+        settings.output.include_input,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """The pipeline's bounds, in seconds instead of milliseconds."""
+    batching, kafka = settings.batching, settings.kafka
+    return Limits(
+        max_wait=batching.max_wait_ms / 1000,
+        max_reviews=batching.max_reviews,
+        max_padded_tokens=batching.max_padded_tokens,
+        max_tokens_in_flight=batching.max_tokens_in_flight,
+        commit_interval=kafka.commit_interval_ms / 1000,
+        revoke_timeout=kafka.revoke_timeout_ms / 1000,
+        drain_timeout=settings.drain_timeout_ms / 1000,
+        cache_entries=settings.model.cache_entries,
+        dead_letter_ratio=settings.dead_letters.max_ratio,
+        dead_letter_window=settings.dead_letters.window,
+    )
+
+
+async def work(settings: Settings, model: Model, metrics: Metrics, started: Callable[[Pipeline], None]) -> None:
+    """Run one worker until a signal stops it.
+
+    1. Start the producer, then the consumer: nothing is read that cannot be published.
+    2. Work. On SIGTERM or SIGINT stop reading, drain, commit; on a second one give up at once.
+    3. Close the producer, then the consumer: the group hears of us until the very end.
+
+    `started` is called with the pipeline once it runs. Raises what the pipeline raises, and KafkaFault.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        publisher = Publisher(settings.kafka, settings.output.compression)
+        await publisher.start()
+        consumer = Consumer(settings.kafka, settings.input.topic)
+        stack.push_async_callback(_close, consumer.stop)
+        stack.push_async_callback(_close, publisher.stop)
+        pipeline = Pipeline(
+            consumer,
+            AtLeastOnce(publisher, consumer),
+            brain(model, settings),
+            decoder(settings),
+            encoder(settings, model),
+            limits(settings),
+            metrics,
+        )
+        await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
+        await stack.enter_async_context(_pages(settings, metrics, pipeline))
+        _stop_on_signals(pipeline)
+        # What lives from here on is short-lived: the model and the libraries need no more looking through.
+        gc.collect()
+        gc.freeze()
+        started(pipeline)
+        await pipeline.run()
+
+
+@contextlib.asynccontextmanager
+async def _pages(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> AsyncIterator[None]:
+    if not settings.http.enabled:
+        yield
+        return
+    stalled_after = settings.http.stalled_after_ms / 1000
+    pages = application(metrics.render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
+    async with serve(pages, settings.http.host, settings.http.port):
+        yield
+
+
+async def _close(stop: Callable[[], object]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await stop()  # type: ignore[misc]  # A coroutine function.
+
+
+def _stop_on_signals(pipeline: Pipeline) -> None:
+    """The first signal drains; the second ends the process at once, uncommitted work to be read again."""
+    loop = asyncio.get_running_loop()
+    signalled = False
+
+    def stop(number: int) -> None:
+        nonlocal signalled
+        if signalled:
+            log.warning("second signal, ending at once")
+            os._exit(128 + number)
+        signalled = True
+        log.info("%s: draining", signal.Signals(number).name)
+        pipeline.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)

@@ -1,0 +1,116 @@
+"""Brokers for the tests that want one; see `tests.brokers` for where they come from.
+
+    def test_labels(cluster, make_topic): ...                     # one node, shared by all
+    @pytest.mark.requires("transactions")                         # skipped where the broker has none
+    def test_election(three_nodes): new_topic(three_nodes, 3)     # shared too: leave all nodes running
+    def test_crash(start_cluster): start_cluster().kill(1)        # one's own, to break or to configure
+
+The shared ones start when the first test asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from tests.brokers import (
+    FEATURES,
+    Chain,
+    Cluster,
+    Feature,
+    MakeTopic,
+    NodeCluster,
+    StartCluster,
+    Wanted,
+    new_topic,
+    providers,
+)
+
+_chain = Chain(providers(os.environ))
+_header = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    features = ", ".join(sorted(FEATURES))
+    config.addinivalue_line("markers", f"requires(*features): needs a broker that has them, of {features}")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    config.stash[_header] = _chain.describe()
+    return f"kafka: {config.stash[_header]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """A provider that was found may still fail to start, after the header has been written."""
+    if config.stash.get(_header, _chain.describe()) != _chain.describe():
+        terminalreporter.write_line(f"kafka: other than the header says, {_chain.describe()}", yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def _requires(request: pytest.FixtureRequest) -> None:
+    """Skips what the broker cannot do: before it is started, and again if another one had to step in."""
+    needed = {feature for mark in request.node.iter_markers("requires") for feature in mark.args}
+    if unknown := needed - FEATURES:
+        raise pytest.UsageError(f"requires: no such feature: {', '.join(sorted(unknown))}")
+    if needed:
+        _skip_without(*needed)
+        for name in ("cluster", "three_nodes"):
+            if name in request.fixturenames:
+                request.getfixturevalue(name)
+        _skip_without(*needed)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One node, shared by the whole session: whatever is done to it must be undone."""
+    with _chain.running(Wanted()) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def three_nodes() -> Iterator[NodeCluster]:
+    """Three nodes, shared by the whole session: leave them all running."""
+    with ExitStack() as resources:
+        yield _start(resources, Wanted(nodes=3))
+
+
+@pytest.fixture
+def make_topic(cluster: Cluster) -> MakeTopic:
+    """Creates topics on `cluster`."""
+
+    def make(partitions: int = 1, **configs: str) -> str:
+        return new_topic(cluster, partitions, **configs)
+
+    return make
+
+
+@pytest.fixture
+def start_cluster() -> Iterator[StartCluster]:
+    """Starts clusters that are the test's own, to break or to configure, and ends them with it."""
+    with ExitStack() as resources:
+
+        def start(
+            nodes: int = 1, *, properties: Mapping[str, str] | None = None, listeners: tuple[str, ...] = ()
+        ) -> NodeCluster:
+            return _start(resources, Wanted(nodes, properties or {}, listeners))
+
+        yield start
+
+
+def _start(resources: ExitStack, wanted: Wanted) -> NodeCluster:
+    needed: list[Feature] = ["faults", "properties"]
+    if wanted.nodes > 1:
+        needed.append("multi_node")
+    _skip_without(*needed)
+    cluster = resources.enter_context(_chain.running(wanted))
+    _skip_without(*needed)
+    assert isinstance(cluster, NodeCluster), f"this is a bug: {cluster.name} has no nodes"
+    return cluster
+
+
+def _skip_without(*features: Feature) -> None:
+    if missing := _chain.missing(features):
+        pytest.skip(f"{_chain.provider.name} has no {', '.join(missing)}")

@@ -1,0 +1,131 @@
+"""The main job on a real broker: every review once, in order, keys and headers kept, offsets at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.brokers import Cluster
+from tests.checkers import Position, Record, check, committed_past_incomplete
+from tests.conftest import MakeTopic
+from tests.reading import Item, committed, end_offsets, fill, read_all
+from tests.texts import reviews
+from tests.workers import running
+
+PARTITIONS = 6
+
+
+class Job:
+    """Three topics, a group, and the environment that a worker needs to serve them."""
+
+    def __init__(self, cluster: Cluster, make_topic: MakeTopic, partitions: int = PARTITIONS) -> None:
+        self.bootstrap = cluster.bootstrap
+        self.input, self.output, self.dead = make_topic(partitions), make_topic(partitions), make_topic(1)
+        self.group = f"group-{self.input}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "STREAMER_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap,
+            "STREAMER_KAFKA__GROUP_ID": self.group,
+            "STREAMER_INPUT__TOPIC": self.input,
+            "STREAMER_OUTPUT__TOPIC": self.output,
+            "STREAMER_DEAD_LETTERS__TOPIC": self.dead,
+            "STREAMER_MODEL__CACHE_ENTRIES": "0",
+        }
+
+    def fill(self, count: int) -> dict[Position, bytes | None]:
+        """Real reviews with keys, spread by key, each with a trace header of its own."""
+        items = (
+            Item(
+                orjson.dumps({"id": f"r{number}", "text": text, "group": f"g{number % 7}"}),
+                key=f"user-{number % 5000}".encode(),
+                headers=(("traceparent", f"00-{number:032x}-00f067aa0ba902b7-01".encode()), ("mine", b"\xff\x00")),
+            )
+            for number, text in enumerate(reviews(count))
+        )
+        return fill(self.bootstrap, self.input, items)
+
+    def assert_offsets_at_the_end(self) -> None:
+        """The group has committed everything."""
+        assert committed(self.bootstrap, self.group, self.input) == end_offsets(self.bootstrap, self.input)
+
+    def assert_nothing_committed_early(self, produced: Iterable[Position], results: list[Record]) -> None:
+        """No offset was committed before the results below it were there."""
+        ends = end_offsets(self.bootstrap, self.input)
+        done = {record.source for record in results if record.source is not None}
+        offsets = committed(self.bootstrap, self.group, self.input)
+        assert committed_past_incomplete(self.input, offsets, ends, produced, done) == []
+
+
+@pytest.fixture
+def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
+    return Job(cluster, make_topic)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_labels_each_of_100_000_reviews_once_and_in_order(job: Job, tmp_path: Path) -> None:
+    """100,000 real reviews over 6 partitions: all labelled once, in order, keys and headers kept, all committed."""
+    produced = job.fill(100_000)
+    with running(job.environment, tmp_path / "log") as worker:
+        worker.wait_for(100_000, timeout_s=300)
+        metrics = worker.metrics()
+        assert worker.stop() == 0, worker.log
+    results = read_all(job.bootstrap, job.output, expected=100_000)
+    check(produced, results).assert_clean()
+    job.assert_offsets_at_the_end()
+    for record in results:
+        headers = dict(record.headers)
+        assert headers["mine"] == b"\xff\x00"
+        number = int(headers["traceparent"].split(b"-")[1], 16)
+        event = json.loads(record.value)
+        assert (event["id"], event["group"]) == (f"r{number}", f"g{number % 7}")
+        assert record.key == f"user-{number % 5000}".encode()
+    assert metrics["streamer_loop_delay_max_seconds"] < 1.0  # The figure itself is the benchmark's.
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.requires("rebalancing")
+def test_workers_that_join_and_leave_lose_nothing(job: Job, tmp_path: Path) -> None:
+    """A second worker joins while the first is busy, which then leaves: none lost, none twice, order kept."""
+    produced = job.fill(20_000)
+    with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
+        first.wait_for(1)
+        second.wait_ready()
+        produced |= job.fill(40_000)
+        second.wait_for(2_000)
+        assert first.stop() == 0, first.log
+        produced |= job.fill(20_000)
+        results = read_all(job.bootstrap, job.output, expected=len(produced), timeout_s=120)
+        assert second.stop() == 0, second.log
+    report = check(produced, results)
+    print(f"duplicates by rebalance: {len(report.duplicated)}")
+    # Drained and committed before they are given up, partitions leave nothing to be done again.
+    report.assert_clean()
+    job.assert_offsets_at_the_end()
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_while_busy_drains_and_repeats_nothing(job: Job, tmp_path: Path) -> None:
+    """Stopped in the middle it ends with 0 in time, all that it took is committed, and a restart repeats nothing."""
+    produced = job.fill(30_000)
+    with running(job.environment, tmp_path / "first") as first:
+        first.wait_for(2_000)
+        begin = time.monotonic()
+        assert first.stop() == 0, first.log
+        assert time.monotonic() - begin < 30
+    partial = read_all(job.bootstrap, job.output)
+    assert 2_000 <= len(partial) < 30_000
+    job.assert_nothing_committed_early(produced, partial)
+    with running(job.environment, tmp_path / "second") as second:
+        results = read_all(job.bootstrap, job.output, expected=30_000, timeout_s=120)
+        assert second.stop() == 0, second.log
+    check(produced, results).assert_clean()
+    job.assert_offsets_at_the_end()
