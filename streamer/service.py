@@ -99,7 +99,7 @@ async def work(settings: Settings, model: Model, metrics: Metrics, started: Call
     """
     async with contextlib.AsyncExitStack() as stack:
         publisher = Publisher(settings.kafka, settings.output.compression)
-        await publisher.start()
+        await publisher.start(settings.output.topic, settings.dead_letter_topic)
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
         stack.push_async_callback(_close, publisher.stop)

@@ -4,63 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
-import orjson
 import pytest
 
 from tests.brokers import Cluster
-from tests.checkers import Position, Record, check, committed_past_incomplete
+from tests.checkers import check
 from tests.conftest import MakeTopic
-from tests.reading import Item, committed, end_offsets, fill, read_all
-from tests.texts import reviews
+from tests.jobs import Job
 from tests.workers import running
-
-PARTITIONS = 6
-
-
-class Job:
-    """Three topics, a group, and the environment that a worker needs to serve them."""
-
-    def __init__(self, cluster: Cluster, make_topic: MakeTopic, partitions: int = PARTITIONS) -> None:
-        self.bootstrap = cluster.bootstrap
-        self.input, self.output, self.dead = make_topic(partitions), make_topic(partitions), make_topic(1)
-        self.group = f"group-{self.input}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "STREAMER_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap,
-            "STREAMER_KAFKA__GROUP_ID": self.group,
-            "STREAMER_INPUT__TOPIC": self.input,
-            "STREAMER_OUTPUT__TOPIC": self.output,
-            "STREAMER_DEAD_LETTERS__TOPIC": self.dead,
-            "STREAMER_MODEL__CACHE_ENTRIES": "0",
-        }
-
-    def fill(self, count: int) -> dict[Position, bytes | None]:
-        """Real reviews with keys, spread by key, each with a trace header of its own."""
-        items = (
-            Item(
-                orjson.dumps({"id": f"r{number}", "text": text, "group": f"g{number % 7}"}),
-                key=f"user-{number % 5000}".encode(),
-                headers=(("traceparent", f"00-{number:032x}-00f067aa0ba902b7-01".encode()), ("mine", b"\xff\x00")),
-            )
-            for number, text in enumerate(reviews(count))
-        )
-        return fill(self.bootstrap, self.input, items)
-
-    def assert_offsets_at_the_end(self) -> None:
-        """The group has committed everything."""
-        assert committed(self.bootstrap, self.group, self.input) == end_offsets(self.bootstrap, self.input)
-
-    def assert_nothing_committed_early(self, produced: Iterable[Position], results: list[Record]) -> None:
-        """No offset was committed before the results below it were there."""
-        ends = end_offsets(self.bootstrap, self.input)
-        done = {record.source for record in results if record.source is not None}
-        offsets = committed(self.bootstrap, self.group, self.input)
-        assert committed_past_incomplete(self.input, offsets, ends, produced, done) == []
 
 
 @pytest.fixture
@@ -70,6 +22,7 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.requires("storage")
 def test_labels_each_of_100_000_reviews_once_and_in_order(job: Job, tmp_path: Path) -> None:
     """100,000 real reviews over 6 partitions: all labelled once, in order, keys and headers kept, all committed."""
     produced = job.fill(100_000)
@@ -77,7 +30,7 @@ def test_labels_each_of_100_000_reviews_once_and_in_order(job: Job, tmp_path: Pa
         worker.wait_for(100_000, timeout_s=300)
         metrics = worker.metrics()
         assert worker.stop() == 0, worker.log
-    results = read_all(job.bootstrap, job.output, expected=100_000)
+    results = job.results(100_000)
     check(produced, results).assert_clean()
     job.assert_offsets_at_the_end()
     for record in results:
@@ -103,7 +56,7 @@ def test_workers_that_join_and_leave_lose_nothing(job: Job, tmp_path: Path) -> N
         second.wait_for(2_000)
         assert first.stop() == 0, first.log
         produced |= job.fill(20_000)
-        results = read_all(job.bootstrap, job.output, expected=len(produced), timeout_s=120)
+        results = job.results(len(produced))
         assert second.stop() == 0, second.log
     report = check(produced, results)
     print(f"duplicates by rebalance: {len(report.duplicated)}")
@@ -121,11 +74,11 @@ def test_sigterm_while_busy_drains_and_repeats_nothing(job: Job, tmp_path: Path)
         begin = time.monotonic()
         assert first.stop() == 0, first.log
         assert time.monotonic() - begin < 30
-    partial = read_all(job.bootstrap, job.output)
+    partial = job.results()
     assert 2_000 <= len(partial) < 30_000
     job.assert_nothing_committed_early(produced, partial)
     with running(job.environment, tmp_path / "second") as second:
-        results = read_all(job.bootstrap, job.output, expected=30_000, timeout_s=120)
+        results = job.results(30_000)
         assert second.stop() == 0, second.log
     check(produced, results).assert_clean()
     job.assert_offsets_at_the_end()

@@ -97,7 +97,7 @@ class Consumer:
             raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
         if self._topic not in topics:
             await self._consumer.stop()
-            raise TopicMissing(f"input.topic {self._topic!r} does not exist; `streamer check --create-topics` makes it")
+            raise TopicMissing(self._topic)
         self._listener = _Listener(on_assigned, on_revoked)
         self._consumer.subscribe([self._topic], listener=self._listener)
 

@@ -14,6 +14,9 @@ class BrokerUnreachable(KafkaFault):
 class TopicMissing(KafkaFault):
     """A topic that is needed is not there."""
 
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} does not exist; `streamer check --create-topics` makes what is missing")
+
 
 class PublishRefused(KafkaFault):
     """The broker refused a message for good."""

@@ -14,7 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.consumer import Consumer
-from streamer.kafka.errors import BrokerUnreachable, PublishRefused
+from streamer.kafka.errors import BrokerUnreachable, PublishRefused, TopicMissing
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
@@ -49,13 +49,18 @@ class Publisher:
             max_request_size=kafka.max_request_bytes,
         )
 
-    async def start(self) -> None:
-        """Connect. Raises BrokerUnreachable."""
+    async def start(self, *topics: str) -> None:
+        """Connect. Raises BrokerUnreachable, or TopicMissing where one of `topics` is not there."""
         try:
             await self._producer.start()
+            existing = (await self._producer.client.fetch_all_metadata()).topics()
         except (KafkaError, OSError) as error:
             await self._producer.stop()
             raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+        for topic in topics:
+            if topic not in existing:
+                await self._producer.stop()
+                raise TopicMissing(topic)
 
     async def stop(self) -> None:
         """Send what is waiting and close the connections."""
