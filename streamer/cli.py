@@ -65,6 +65,20 @@ def options(
 
 
 @app.command()
+def demo(
+    input: Annotated[str | None, typer.Option(help="Your own csv or jsonl instead of the samples.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    rows: Annotated[int, typer.Option(min=0, help="How many results to show.")] = 40,
+    keep: Annotated[bool, typer.Option("--keep", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Label sample reviews, or a file's, through an embedded Kafka broker."""
+    from streamer import demo as demonstration
+
+    _settings("WARNING")
+    _guarded(lambda: demonstration.demo(input, text_column, rows, keep))
+
+
+@app.command()
 def run(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this host.")] = 1,
     slot: Annotated[int, typer.Option(hidden=True, help="Which of the workers this process is.")] = -1,
@@ -114,18 +128,19 @@ def _end_with_parent(pipeline: Pipeline) -> None:
     loop.add_reader(0, closed)
 
 
-def _settings() -> Settings:
+def _settings(log_level: str | None = None) -> Settings:
     try:
         settings = load()
     except SettingsError as error:
         _end(Exit.SETTINGS, str(error))
-    _log(settings.log.level, settings.log.format)
+    _log(log_level or settings.log.level, settings.log.format)
     return settings
 
 
 def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a command on a fresh loop, and end the process as its error says."""
     # Late: these take a second, which a wrong setting need not wait for.
+    from streamer.broker import BrokerError
     from streamer.files import FileError
     from streamer.http import AddressInUse
     from streamer.kafka import KafkaFault, TopicMissing
@@ -135,7 +150,7 @@ def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     codes: dict[tuple[type[Exception], ...], Exit] = {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
         (ModelError,): Exit.MODEL,
-        (KafkaFault,): Exit.BROKER,
+        (KafkaFault, BrokerError): Exit.BROKER,
         (TooManyDeadLetters,): Exit.DEAD_LETTERS,
     }
     try:

@@ -1,0 +1,46 @@
+# `make demo` and `make test` need nothing but Python 3.11 to 3.13 and make; they set up what else they use.
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench format docs clean
+
+demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
+	$(BIN)/streamer demo
+
+test: check ## Lint, types and tests, on the best Kafka that this machine has.
+	$(BIN)/pytest
+
+check: $(VENV)/.test ## Lint and types alone.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test ## Reviews per second, loop delay and memory of one worker. ARGS="--reviews 1000000" for more.
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+format: $(VENV)/.test ## Put the code into its form.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.test ## Write the generated parts of docs/ anew.
+	$(BIN)/python docs/generate.py
+
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is needed (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	@echo "Installing into $(VENV); torch alone is some 3 GB, so this takes a few minutes the first time."
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml
+	@echo "Installing into $(VENV); torch alone is some 3 GB, so this takes a few minutes the first time."
+	$(BIN)/pip install --quiet --editable '.[demo,training]' --group dev
+	@touch $@
