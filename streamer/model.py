@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,8 +19,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# Before torch loads OpenMP, which reads it once. By default a thread that waits for the others of its batch spins, and
+# takes from them, the event loop and the broker the very core they need: on two busy cores a batch of 256 reviews of 48
+# tokens took 1.7 s instead of 32 ms.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
 
 from streamer.buckets import CostTable
 from streamer.events import Label, Verdict, Weight

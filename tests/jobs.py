@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from tests.brokers import Cluster
+from tests.brokers.cluster import MakeTopic
 from tests.checkers import Position, Record, committed_past_incomplete
-from tests.conftest import MakeTopic
 from tests.reading import Item, committed, end_offsets, fill, read_all
 from tests.texts import reviews
 

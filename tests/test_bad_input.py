@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import Cluster
+from tests.brokers.cluster import MakeTopic
 from tests.checkers import Record, check
-from tests.conftest import MakeTopic
 from tests.jobs import Job
 from tests.reading import Item, committed
 from tests.workers import running

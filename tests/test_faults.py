@@ -9,8 +9,8 @@ import pytest
 
 from streamer.model import BUNDLED
 from tests.brokers import Cluster
+from tests.brokers.cluster import MakeTopic
 from tests.brokers.ports import ReservedPorts
-from tests.conftest import MakeTopic
 from tests.jobs import Job
 from tests.reading import Item, committed
 from tests.workers import running

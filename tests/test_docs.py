@@ -1,0 +1,258 @@
+"""What the docs say is what the code does, as far as a program can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from pydantic import BaseModel
+
+from docs import generate
+from streamer.cli import Exit
+from streamer.codec import Encoder
+from streamer.events import DeadLetter, Headers, Reason, Record, Review, Tombstone, Verdict, Weight
+from streamer.metrics import Metrics
+from streamer.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
+from streamer.settings import PREFIX, Settings
+
+OPERATIONS = (generate.FOLDER / "operations.md").read_text()
+ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
+RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
+VERDICT = Verdict("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
+
+
+@pytest.mark.parametrize("path", generate.generated(generate.FOLDER), ids=lambda path: path.name)
+def test_a_generated_file_is_what_the_code_says(path: Path) -> None:
+    """Run `python docs/generate.py` after a change to settings, metrics, events or schema."""
+    assert path.read_text() == generate.generated(generate.FOLDER)[path]
+
+
+def test_a_difference_is_told_and_repaired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """--check names the files that differ and writes nothing."""
+    shutil.copy(generate.FOLDER / "operations.md", tmp_path)
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    page = tmp_path / "operations.md"
+    page.write_text(page.read_text().replace("| `max_wait_ms` |", "| `wait` |"))
+    assert generate.main(["--check"]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["operations.md"]
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+    assert page.read_text() == OPERATIONS
+
+
+def test_a_page_without_a_place_for_a_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Rather than left without the table."""
+    (tmp_path / "operations.md").write_text("# Operations\n")
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    with pytest.raises(SystemExit, match="0 places for the settings"):
+        generate.main([])
+
+
+def test_the_generator_is_a_script(tmp_path: Path) -> None:
+    """From any folder."""
+    command = [sys.executable, str(generate.FOLDER / "generate.py"), "--check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# The output event
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """A result as the encoder makes it, with changes; None takes a field away."""
+    made = ENCODER.event(Review(RECORD, "a", "r1", 7, None), VERDICT, "2026-11-21T08:15:30.250Z")
+    value: dict[str, Any] = {**made, "input": {"text": "a"}, **changes}
+    return {name: content for name, content in value.items() if name not in changes or content is not None}
+
+
+def test_the_schema_is_a_schema() -> None:
+    """Of draft 2020-12, with a name and an identity."""
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert (schema["$id"], schema["title"]) == (SCHEMA_ID, "LabelledReview")
+    assert list(schema["properties"]) == list(LabelledReview.__annotations__)
+    assert set(schema["properties"]) - set(schema["required"]) == {"evidence", "input"}
+    assert all("description" in field or "$ref" in field for field in schema["properties"].values())
+
+
+def test_a_result_is_as_the_schema_says() -> None:
+    """With and without what may be missing."""
+    validator = Draft202012Validator(json_schema())
+    validator.validate(event())
+    validator.validate(event(evidence=None, input=None))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"more": 1},
+        {"label": None},
+        {"label": "neutral"},
+        {"id": 7},
+        {"score": 1.1},
+        {"score": "0.5"},
+        {"confidence": 0.4},
+        {"tokens": -1},
+        {"tokens": 1.5},
+        {"truncated": 0},
+        {"event_time": "2026-11-21 08:15:30"},
+        {"labelled_at": 7},
+        {"model": {"name": "m"}},
+        {"model": {"name": "", "version": "1"}},
+        {"source": {"topic": "t", "partition": 0, "offset": -1}},
+        {"source": {"topic": "t", "partition": 0, "offset": 1, "more": 1}},
+        {"evidence": [{"token": "a"}]},
+        {"evidence": [["a", 1.0]]},
+    ],
+)
+def test_what_is_no_result_is_refused(changes: dict[str, Any]) -> None:
+    """The schema is closed."""
+    with pytest.raises(ValidationError):
+        Draft202012Validator(json_schema()).validate(event(**changes))
+
+
+# The topics
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return asyncapi("reviews", "reviews.labelled", "reviews.dlq")
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for child in node.values():
+            yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def resolved(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    assert reference.startswith("#/")
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def test_the_document_has_what_asyncapi_requires(document: dict[str, Any]) -> None:
+    """AsyncAPI 3.0: version, info, channels with addresses, operations with an action, messages with a payload."""
+    assert document["asyncapi"] == "3.0.0"
+    assert {"title", "version"} <= set(document["info"])
+    assert {name: channel["address"] for name, channel in document["channels"].items()} == {
+        "input": "reviews",
+        "output": "reviews.labelled",
+        "deadLetters": "reviews.dlq",
+    }
+    assert all(message["payload"] and message["contentType"] for message in document["components"]["messages"].values())
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for names in document["components"].values() for name in names)
+    for name, schema in document["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        assert "$defs" not in schema, name
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    """And every message and schema is used."""
+    used = set(references(document))
+    assert all(resolved(document, reference) for reference in used)
+    components = {f"#/components/{kind}/{name}" for kind, names in document["components"].items() for name in names}
+    assert components <= used
+
+
+def test_operations_use_the_messages_of_their_channels(document: dict[str, Any]) -> None:
+    """As AsyncAPI 3.0 requires: by way of the channel."""
+    actions = {}
+    for operation in document["operations"].values():
+        channel = operation["channel"]["$ref"]
+        actions[channel.removeprefix("#/channels/")] = operation["action"]
+        expected = [f"{channel}/messages/{name}" for name in resolved(document, channel)["messages"]]
+        assert [message["$ref"] for message in operation["messages"]] == expected
+    assert actions == {"input": "receive", "output": "send", "deadLetters": "send"}
+
+
+def check(document: dict[str, Any], name: str, value: Any) -> None:
+    """Against a schema of the document's components."""
+    Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]}).validate(value)
+
+
+def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> None:
+    """Payloads and headers of results, tombstones and dead letters."""
+    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7).message
+    check(document, "LabelledReview", json.loads(labelled.value or b""))
+    check(document, "ResultHeaders", _text(labelled.headers))
+    tombstone = ENCODER.tombstone(Tombstone(RECORD), 7).message
+    check(document, "Tombstone", tombstone.value)
+    check(document, "ResultHeaders", _text(tombstone.headers))
+    for reason in Reason:
+        dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why")).message
+        check(document, "DeadLetterHeaders", _text(dead.headers))
+
+
+def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> None:
+    """All of them and no others, but for the record's own; the reasons are a closed set."""
+    schemas = document["components"]["schemas"]
+    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7).message
+    dead = ENCODER.dead_letter(DeadLetter(RECORD, Reason.NOT_JSON, "why")).message
+    for name, message in (("ResultHeaders", labelled), ("DeadLetterHeaders", dead)):
+        assert (
+            set(schemas[name]["properties"]) == set(schemas[name]["required"]) == set(_text(message.headers)) - {"mine"}
+        )
+    assert schemas["DeadLetterHeaders"]["properties"]["dlq.reason"]["enum"] == list(Reason)
+
+
+def _text(headers: Headers) -> dict[str, str]:
+    return {name: (content or b"").decode() for name, content in headers}
+
+
+# The operations page
+
+
+def leaves(model: type[BaseModel], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from leaves(field.annotation, (*parents, name))
+        else:
+            yield (*parents, name)
+
+
+SETTINGS = {".".join(path) for path in leaves(Settings)}
+VARIABLES = {PREFIX + name.upper().replace(".", "__") for name in SETTINGS}
+
+
+def test_every_setting_is_on_the_page_with_a_meaning() -> None:
+    """Once, and nothing that is no setting."""
+    rows = re.findall(rf"^\| `(\w+)` \| `({PREFIX}\w+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", OPERATIONS, re.MULTILINE)
+    assert sorted(variable for _, variable, *_ in rows) == sorted(VARIABLES)
+    assert all(variable.endswith(name.upper()) and meaning.strip() for name, variable, _, _, meaning in rows)
+
+
+def test_what_the_page_names_is_there() -> None:
+    """Settings, variables and metrics in the running text."""
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
+    sections = "|".join(name for name in Settings.model_fields if name != "drain_timeout_ms")
+    assert set(re.findall(rf"`((?:{sections})\.[a-z_.]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
+    metrics = {family.name for family in Metrics().registry.collect()}
+    assert {name.removesuffix("_total") for name in re.findall(r"streamer_[a-z_]+", OPERATIONS)} == metrics
+
+
+def test_the_exit_codes_are_those_of_the_command_line() -> None:
+    """All of them."""
+    assert re.findall(r"^\| (\d) \| ", OPERATIONS, re.MULTILINE) == [str(int(code)) for code in sorted(Exit)]
+
+
+def test_every_reason_is_explained() -> None:
+    """Each on a line."""
+    table = OPERATIONS[OPERATIONS.index("| `dlq.reason` |") :].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Reason)

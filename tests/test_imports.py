@@ -1,0 +1,145 @@
+"""Imports point downward: the table of levels in the design, enforced."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LEVELS = {
+    0: {"streamer"},  # The package itself: its version.
+    1: {"events", "settings"},
+    2: {
+        "buckets",
+        "cache",
+        "codec",
+        "moderation",
+        "ports",
+        "progress",
+        "schema",
+        "sequencer",
+        "tokenise",
+        "trends",
+    },
+    3: {"broker", "files", "http", "kafka", "metrics", "model"},
+    4: {"pipeline"},
+}
+LEVEL = {name: level for level, names in LEVELS.items() for name in names}
+TOP = 5  # Everything else: what builds the concrete objects.
+
+# What a module of a level may import of ours; 3 never another of 3, 4 sees 3 as Protocols.
+BELOW = {0: set[int](), 1: {0}, 2: {0, 1, 2}, 3: {0, 1, 2}, 4: {0, 1, 2}, TOP: {0, 1, 2, 3, 4, TOP}}
+
+# The one module of streamer/ that uses a library.
+OWNERS = {
+    "torch": "model",
+    "aiokafka": "kafka",
+    "confluent_kafka": "broker",
+    "prometheus_client": "metrics",
+    "starlette": "http",
+    "uvicorn": "http",
+}
+
+# Level 2 is pure: no asyncio, no clock, no files, no sockets, no chance.
+PURE = {
+    "__future__", "array", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum",
+    "functools", "heapq", "itertools", "logging", "math", "operator", "re", "statistics", "typing", "unicodedata",
+    # Not of the standard library:
+    "jieba", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
+}  # fmt: skip
+CLOCKS_AND_FILES = {"now", "utcnow", "today", "open", "print", "input", "getenv"}
+
+TRAINING_MAY = {"streamer", "streamer.events", "streamer.settings", "streamer.tokenise", "streamer.model"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Dotted names of a package's modules."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+STREAMER, TRAINING = modules("streamer"), modules("training")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of all modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            known = [name for name in submodules if name in STREAMER or name in TRAINING]
+            yield from known
+            if len(known) < len(submodules):
+                yield node.module
+
+
+def unit(name: str) -> str:
+    """What stands in the table for a module of streamer/: kafka for all of kafka/."""
+    return name.split(".")[1] if "." in name else name
+
+
+def level(name: str) -> int:
+    return LEVEL.get(unit(name), TOP)
+
+
+@pytest.mark.parametrize("name", STREAMER)
+def test_imports_point_downward(name: str) -> None:
+    """Every import of a module of ours is of a level that its importer may see."""
+    wrong = [
+        other
+        for other in imported(STREAMER[name])
+        if other in STREAMER and unit(other) != unit(name) and level(other) not in BELOW[level(name)]
+    ]
+    assert wrong == [], f"{name} is of level {level(name)}"
+
+
+@pytest.mark.parametrize("name", STREAMER)
+def test_each_library_has_one_user(name: str) -> None:
+    """The outside world is behind one module each."""
+    libraries = {other.split(".")[0] for other in imported(STREAMER[name])}
+    wrong = {library: OWNERS[library] for library in libraries & OWNERS.keys() if OWNERS[library] != unit(name)}
+    assert wrong == {}, f"{name} uses what another owns"
+
+
+PURE_MODULES = [name for name in STREAMER if level(name) == 2]
+
+
+@pytest.mark.parametrize("name", PURE_MODULES)
+def test_the_core_is_pure(name: str) -> None:
+    """No module that waits, tells the time or touches the outside, and no function that does."""
+    assert {other.split(".")[0] for other in imported(STREAMER[name])} - PURE <= {"streamer"}
+    calls = [node.func for node in ast.walk(ast.parse(STREAMER[name].read_text())) if isinstance(node, ast.Call)]
+    called = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+    assert called & CLOCKS_AND_FILES == set()
+
+
+@pytest.mark.parametrize("name", STREAMER)
+def test_serving_never_imports_training(name: str) -> None:
+    """An installation that only serves need not have it."""
+    assert [other for other in imported(STREAMER[name]) if other.split(".")[0] in ("training", "tests")] == []
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_training_knows_the_tokeniser_and_the_model_only(name: str) -> None:
+    """The artefact is the rest of the contract."""
+    assert {other for other in imported(TRAINING[name]) if other.split(".")[0] == "streamer"} <= TRAINING_MAY
+    assert not any(other.split(".")[0] == "tests" for other in imported(TRAINING[name]))
+
+
+def test_the_walk_finds_what_is_there() -> None:
+    """Late imports, submodules by either way of writing; else the tests above would pass on nothing."""
+    assert "streamer.codec" in set(imported(STREAMER["streamer.pipeline"]))
+    assert "aiokafka.errors" in set(imported(STREAMER["streamer.kafka.consumer"]))
+    assert "streamer.tokenise" in {other for path in TRAINING.values() for other in imported(path)}
+    assert {"streamer.buckets", "streamer.schema", "streamer.sequencer"} <= set(PURE_MODULES)
+    assert {unit(name) for name in STREAMER} >= {"kafka", "cli", *LEVELS[1], *LEVELS[3], *LEVELS[4]}

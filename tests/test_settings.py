@@ -1,0 +1,292 @@
+"""Settings: read from the environment and a file, and refused by name where they are wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
+
+SECRET = "correct-horse-battery"  # noqa: S105  # A made-up one, to look for.
+SASL = {
+    "STREAMER_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
+    "STREAMER_KAFKA__SECURITY__USERNAME": "streamer",
+    "STREAMER_KAFKA__SECURITY__PASSWORD": SECRET,
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting from outside."""
+    for variable in list(os.environ):
+        if variable.upper().startswith("STREAMER_"):
+            monkeypatch.delenv(variable)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as refused:
+        load()
+    return str(refused.value)
+
+
+def write(monkeypatch: pytest.MonkeyPatch, folder: Path, content: str | bytes) -> Path:
+    """A TOML file, named by the variable."""
+    path = folder / "streamer.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    monkeypatch.setenv(CONFIG_VARIABLE, str(path))
+    return path
+
+
+def test_there_is_a_default_for_everything() -> None:
+    """And the dead letters' topic follows the input's."""
+    settings = load()
+    assert settings.dead_letter_topic == "reviews.dlq"
+    assert load({"input": {"topic": "in"}}).dead_letter_topic == "in.dlq"
+    assert load({"dead_letters": {"topic": "bin"}}).dead_letter_topic == "bin"
+
+
+def test_variables_are_nested_with_two_underscores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sets one value and leaves its neighbours alone."""
+    given(monkeypatch, STREAMER_BATCHING__MAX_WAIT_MS="5", STREAMER_KAFKA__SECURITY__PROTOCOL="SSL")
+    settings = load()
+    assert (settings.batching.max_wait_ms, settings.batching.max_reviews) == (5.0, 256)
+    assert (settings.kafka.security.protocol, settings.kafka.security.check_hostname) == ("SSL", True)
+
+
+def test_a_section_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pydantic-settings has it."""
+    given(monkeypatch, STREAMER_BATCHING='{"max_wait_ms": 5}', STREAMER_BATCHING__MAX_REVIEWS="7")
+    assert (load().batching.max_wait_ms, load().batching.max_reviews) == (5.0, 7)
+
+
+def test_the_file_is_below_the_environment_and_both_below_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Value by value, not section by section."""
+    write(
+        monkeypatch,
+        tmp_path,
+        'drain_timeout_ms = 1\n[input]\ntopic = "file"\nformat = "text"\n'
+        "[batching]\nmax_wait_ms = 1\nmax_reviews = 1\n",
+    )
+    given(monkeypatch, STREAMER_INPUT__TOPIC="environment", STREAMER_BATCHING__MAX_REVIEWS="2")
+    settings = load({"batching": {"max_reviews": 3}})
+    assert (settings.input.topic, settings.input.format) == ("environment", "text")
+    assert (settings.batching.max_wait_ms, settings.batching.max_reviews) == (1.0, 3)
+    assert settings.batching.max_padded_tokens == 16_384
+    assert settings.drain_timeout_ms == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("INPUT__TOPIC", "no spaces", "input.topic"),
+        ("INPUT__TOPIC", "", "input.topic"),
+        ("INPUT__TOPIC", "t" * 250, "input.topic"),
+        ("INPUT__FORMAT", "avro", "input.format"),
+        ("INPUT__TEXT_FIELD", "", "input.text_field"),
+        ("INPUT__TEXT_FIELD", "a..b", "input.text_field"),
+        ("INPUT__ID_FIELD", ".", "input.id_field"),
+        ("INPUT__EVENT_TIME_FIELD", "a.", "input.event_time_field"),
+        ("INPUT__GROUP_FIELD", ".a", "input.group_field"),
+        ("INPUT__MAX_BYTES", "0", "input.max_bytes"),
+        ("OUTPUT__TOPIC", "a/b", "output.topic"),
+        ("OUTPUT__EVIDENCE_TOKENS", "-1", "output.evidence_tokens"),
+        ("OUTPUT__EVIDENCE_TOKENS", "4097", "output.evidence_tokens"),
+        ("OUTPUT__INCLUDE_INPUT", "perhaps", "output.include_input"),
+        ("OUTPUT__COMPRESSION", "rar", "output.compression"),
+        ("DEAD_LETTERS__TOPIC", "a b", "dead_letters.topic"),
+        ("DEAD_LETTERS__MAX_RATIO", "0", "dead_letters.max_ratio"),
+        ("DEAD_LETTERS__MAX_RATIO", "1.1", "dead_letters.max_ratio"),
+        ("DEAD_LETTERS__MAX_RATIO", "nan", "dead_letters.max_ratio"),
+        ("DEAD_LETTERS__WINDOW", "0", "dead_letters.window"),
+        ("BATCHING__MAX_WAIT_MS", "0", "batching.max_wait_ms"),
+        ("BATCHING__MAX_WAIT_MS", "soon", "batching.max_wait_ms"),
+        ("BATCHING__MAX_REVIEWS", "4097", "batching.max_reviews"),
+        ("BATCHING__MAX_REVIEWS", "1.5", "batching.max_reviews"),
+        ("BATCHING__MAX_PADDED_TOKENS", "0", "batching.max_padded_tokens"),
+        ("BATCHING__MAX_TOKENS_IN_FLIGHT", "-1", "batching.max_tokens_in_flight"),
+        ("MODEL__DEVICE", "tpu", "model.device"),
+        ("MODEL__PRECISION", "int8", "model.precision"),
+        ("MODEL__THREADS", "-1", "model.threads"),
+        ("MODEL__UNCERTAIN_LOW", "1.5", "model.uncertain_low"),
+        ("MODEL__UNCERTAIN_HIGH", "-0.1", "model.uncertain_high"),
+        ("MODEL__CACHE_ENTRIES", "-1", "model.cache_entries"),
+        ("HTTP__ENABLED", "maybe", "http.enabled"),
+        ("HTTP__PORT", "65536", "http.port"),
+        ("HTTP__STALLED_AFTER_MS", "0", "http.stalled_after_ms"),
+        ("LOG__LEVEL", "LOUD", "log.level"),
+        ("LOG__FORMAT", "xml", "log.format"),
+        ("DRAIN_TIMEOUT_MS", "0", "drain_timeout_ms"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "localhost", "kafka.bootstrap_servers"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "a:1,", "kafka.bootstrap_servers"),
+        ("KAFKA__GROUP_ID", "", "kafka.group_id"),
+        ("KAFKA__CLIENT_ID", "", "kafka.client_id"),
+        ("KAFKA__AUTO_OFFSET_RESET", "middle", "kafka.auto_offset_reset"),
+        ("KAFKA__SESSION_TIMEOUT_MS", "999", "kafka.session_timeout_ms"),
+        ("KAFKA__HEARTBEAT_INTERVAL_MS", "99", "kafka.heartbeat_interval_ms"),
+        ("KAFKA__REBALANCE_TIMEOUT_MS", "0", "kafka.rebalance_timeout_ms"),
+        ("KAFKA__REVOKE_TIMEOUT_MS", "-1", "kafka.revoke_timeout_ms"),
+        ("KAFKA__REQUEST_TIMEOUT_MS", "0", "kafka.request_timeout_ms"),
+        ("KAFKA__MAX_POLL_RECORDS", "0", "kafka.max_poll_records"),
+        ("KAFKA__COMMIT_INTERVAL_MS", "0", "kafka.commit_interval_ms"),
+        ("KAFKA__MAX_REQUEST_BYTES", "0", "kafka.max_request_bytes"),
+        ("KAFKA__SECURITY__PROTOCOL", "TELNET", "kafka.security.protocol"),
+        ("KAFKA__SECURITY__MECHANISM", "GSSAPI", "kafka.security.mechanism"),
+        ("KAFKA__SECURITY__CHECK_HOSTNAME", "?", "kafka.security.check_hostname"),
+        # Misspelt.
+        ("BATCHING__MAX_WAIT", "5", "batching.max_wait"),
+        ("KAFKA__SECURITY__USER", "5", "kafka.security.user"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str) -> None:
+    """By its dotted name and by its variable."""
+    given(monkeypatch, **{f"STREAMER_{variable}": value})
+    assert refusal().startswith(f"{name} (STREAMER_{variable}): ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"OUTPUT__TOPIC": "reviews"}, "input, output and dead-letter topics must differ"),
+        ({"DEAD_LETTERS__TOPIC": "reviews"}, "input, output and dead-letter topics must differ"),
+        ({"OUTPUT__TOPIC": "reviews.dlq"}, "input, output and dead-letter topics must differ"),
+        ({"INPUT__MAX_BYTES": "2000001"}, "kafka.max_request_bytes must be at least twice input.max_bytes"),
+        ({"MODEL__UNCERTAIN_LOW": "0.7", "MODEL__UNCERTAIN_HIGH": "0.6"}, "uncertain_low is above uncertain_high"),
+        ({"KAFKA__HEARTBEAT_INTERVAL_MS": "10001"}, "heartbeat_interval_ms must be at most a third"),
+        ({"KAFKA__REVOKE_TIMEOUT_MS": "60000"}, "revoke_timeout_ms must be below rebalance_timeout_ms"),
+        ({"KAFKA__SECURITY__PROTOCOL": "SASL_SSL"}, "username and password are needed with SASL"),
+        ({"KAFKA__SECURITY__CERT_FILE": "cert.pem"}, "cert_file and key_file go together"),
+        ({"KAFKA__SECURITY__KEY_FILE": "key.pem"}, "cert_file and key_file go together"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    """All of those that do."""
+    given(monkeypatch, **{f"STREAMER_{variable}": value for variable, value in variables.items()})
+    assert message in refusal()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        (None, "token_url is needed with OAUTHBEARER"),
+        ("http://sso.example/token", "token_url must be https"),
+        ("sso.example/token", "token_url must be https"),
+    ],
+)
+def test_a_token_endpoint_must_be_there_and_safe(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, message: str
+) -> None:
+    """The client secret is sent to it."""
+    given(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__MECHANISM="OAUTHBEARER")
+    if url:
+        given(monkeypatch, STREAMER_KAFKA__SECURITY__TOKEN_URL=url)
+    assert message in refusal()
+    monkeypatch.setenv("STREAMER_KAFKA__SECURITY__TOKEN_URL", "https://sso.example/token")
+    assert load().kafka.security.mechanism == "OAUTHBEARER"
+
+
+def test_every_wrong_setting_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one run shows them all."""
+    given(monkeypatch, STREAMER_HTTP__PORT="x", STREAMER_LOG__LEVEL="x", STREAMER_INPUT__MAX_BYTES="x")
+    names = [line.split(" ")[0] for line in refusal().splitlines()]
+    assert sorted(names) == ["http.port", "input.max_bytes", "log.level"]
+
+
+@pytest.mark.parametrize(
+    "name", ["STREAMER_BATCH__MAX_WAIT_MS", "STREAMER_BATCHING_MAX_WAIT_MS", "streamer_x", "STREAMER_"]
+)
+def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A misspelt name must not pass in silence."""
+    given(monkeypatch, **{name: "1"})
+    assert refusal() == f"{name}: no such setting"
+
+
+def test_the_tests_own_variables_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the prefix."""
+    given(monkeypatch, STREAMER_TEST_BOOTSTRAP="localhost:9092")
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a =", "not TOML"),
+        (b"\xff", "not UTF-8"),
+        ("[batch]\nx = 1\n", "batch (STREAMER_BATCH): "),
+        ("[batching]\nmax_wait = 1\n", "batching.max_wait (STREAMER_BATCHING__MAX_WAIT): "),
+        ('batching.max_reviews = "many"\n', "batching.max_reviews (STREAMER_BATCHING__MAX_REVIEWS): "),
+        ("kafka = 3\n", "kafka (STREAMER_KAFKA): "),
+    ],
+)
+def test_a_wrong_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    """With the setting's name, or the file's."""
+    path = write(monkeypatch, tmp_path, content)
+    refused = refusal()
+    assert message in refused
+    assert "STREAMER_" in refused or str(path) in refused
+
+
+def test_a_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor is a folder a file."""
+    for path in (tmp_path / "none.toml", tmp_path):
+        given(monkeypatch, **{CONFIG_VARIABLE: str(path)})
+        assert refusal() == f"{CONFIG_VARIABLE}: no such file: {path}"
+
+
+def test_settings_cannot_be_changed() -> None:
+    """They are parsed once, at the edge."""
+    settings = load()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.drain_timeout_ms = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.batching.max_reviews = 1
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when printed nor when dumped as JSON."""
+    given(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__KEY_PASSWORD=SECRET)
+    settings = load()
+    assert settings.kafka.security.password is not None
+    assert settings.kafka.security.password.get_secret_value() == SECRET
+    assert SECRET not in f"{settings} {settings!r} {settings.kafka.security!r} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        SASL | {"STREAMER_KAFKA__SECURITY__MECHANISM": "NONE"},
+        {"STREAMER_KAFKA__SECURITY__PASSWORD__X": SECRET},
+        {"STREAMER_KAFKA__SECURITY": SECRET},
+        {"STREAMER_KAFKA__SECURITY": f'"{SECRET}"'},
+        {"STREAMER_KAFKA": f'{{"security": {{"password": "{SECRET}"'},
+        {"STREAMER_KAFKA": f'{{"security": {{"password": ["{SECRET}"]}}}}'},
+        {"STREAMER_KAFKA": f'{{"security": {{"passwort": "{SECRET}"}}}}'},
+        {"STREAMER_PASSWORD": SECRET},
+    ],
+)
+def test_no_message_quotes_a_secret(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """Wherever it was put by mistake."""
+    given(monkeypatch, **variables)
+    assert SECRET not in refusal()
+
+
+@pytest.mark.parametrize(
+    "line", ["password = '{}", "password = ['{}']", "password.x = '{}'", "password = {}", "passwort = '{}'"]
+)
+def test_no_message_quotes_a_secret_of_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
+    """Nor what stands on its line."""
+    write(monkeypatch, tmp_path, f"[kafka.security]\n{line.format(SECRET)}\n")
+    assert SECRET not in refusal()
