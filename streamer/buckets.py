@@ -4,9 +4,12 @@ The bucketer is work-conserving: whenever inference is free and something waits,
 batch costs what its longest review costs, so a batch is cut from neighbouring lengths. Which one:
 
 - when the oldest waiting review has waited longer than `max_wait`, the cheapest batch that has it;
-- else the cheapest of all, where cheap means seconds per review by a measured cost table.
+- else the cheapest of all.
 
-Under a deep backlog every review is late, and so each batch is cut around the oldest one's length.
+Cheap is what costs little for its worth: the cost is the batch's, by a measured table; the worth is what its
+reviews would cost in the best batches of their own lengths. (By cost per review alone, padding would pass for a
+saving: one long review would drag every short one along at its length.) Under a deep backlog every review is
+late, and so each batch is cut around the oldest one's length.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -83,6 +87,7 @@ class Bucketer(Generic[Item]):
         self._max_padded_tokens = max_padded_tokens
         self._buckets: dict[int, deque[tuple[float, Item]]] = {}
         self._waiting = 0
+        self._shares: dict[int, float] = {}
 
     def __len__(self) -> int:
         return self._waiting
@@ -105,30 +110,42 @@ class Bucketer(Generic[Item]):
         return self._take(*self._choose(lengths, oldest if late else None))
 
     def _choose(self, lengths: list[int], oldest: int | None) -> tuple[int, int]:
-        """Length and size of the cheapest batch per review; one with the head of `oldest`, if given."""
+        """Length and size of the batch that costs least for its worth; one with the head of `oldest`, if given."""
+        counts = [len(self._buckets[length]) for length in lengths]
+        up_to = [0, *accumulate(counts)]  # Waiting reviews shorter than lengths[i].
+        shares = [self._share(length) for length in lengths]
+        worth = [0.0, *accumulate(count * share for count, share in zip(counts, shares, strict=True))]
         best = (float("inf"), 0, 0)
-        shorter = 0  # Waiting reviews up to this length.
-        between = 0  # Waiting reviews longer than the oldest, up to this length.
-        for length in lengths:
-            count = len(self._buckets[length])
-            shorter += count
-            if oldest is not None:
-                if length < oldest:
-                    continue
-                between += count if length > oldest else 0
-            size = min(shorter, self._max_reviews, max(1, self._max_padded_tokens // length))
-            if between >= size:
-                break  # From here on the batch is full before it comes down to the oldest.
-            for candidate in {size, self._measured_size(size)}:
-                if candidate > between:
-                    price = self._costs.cost(length, candidate) / candidate
-                    best = min(best, (price, length, candidate))
+        first = 0 if oldest is None else lengths.index(oldest)
+        for index in range(first, len(lengths)):
+            length, waiting = lengths[index], up_to[index + 1]
+            most = min(waiting, self._most(length))
+            # Longer reviews are taken first: so many before the turn comes to the oldest.
+            least = 1 if oldest is None else waiting - up_to[first + 1] + 1
+            if least > most:
+                break
+            for size in self._sizes(least, most):
+                left = waiting - size  # The shortest stay behind.
+                at = bisect_right(up_to, left) - 1
+                value = worth[index + 1] - worth[at] - (left - up_to[at]) * shares[min(at, index)]
+                best = min(best, (self._costs.cost(length, size) / value, length, size))
         return best[1], best[2]
 
-    def _measured_size(self, size: int) -> int:
-        """The largest measured size that is not larger: rather a full batch than one filled up."""
-        index = bisect_right(self._costs.sizes, size)
-        return self._costs.sizes[index - 1] if index else size
+    def _sizes(self, least: int, most: int) -> set[int]:
+        """Sizes worth a look: the measured ones in between, since a batch is filled up to one, and both ends."""
+        sizes = self._costs.sizes
+        return {least, *sizes[bisect_right(sizes, least) : bisect_right(sizes, most)], most}
+
+    def _most(self, length: int) -> int:
+        return min(self._max_reviews, max(1, self._max_padded_tokens // length))
+
+    def _share(self, length: int) -> float:
+        """Seconds for a review of this length in the best batch that there can be."""
+        share = self._shares.get(length)
+        if share is None:
+            sizes = self._sizes(1, self._most(length))
+            share = self._shares[length] = min(self._costs.cost(length, size) / size for size in sizes)
+        return share
 
     def _take(self, length: int, size: int) -> Batch[Item]:
         """Take `size` reviews, from `length` downwards, the oldest of each length first."""

@@ -110,11 +110,17 @@ async def _work(settings: Settings, workers: int, slot: int) -> None:
     from streamer.metrics import Metrics
     from streamer.service import load_model, work
 
-    if slot > 0 and settings.http.port:
-        settings = settings.model_copy(
-            update={"http": settings.http.model_copy(update={"port": settings.http.port + slot})}
-        )
+    if slot >= 0:
+        settings = _own(settings, slot)
     await work(settings, load_model(settings, workers), Metrics(), _end_with_parent if slot >= 0 else lambda _: None)
+
+
+def _own(settings: Settings, slot: int) -> Settings:
+    """What the workers of a host cannot share: the port of the pages, and the name of a static member."""
+    port, member = settings.http.port, settings.kafka.group_instance_id
+    http = settings.http.model_copy(update={"port": port + slot if port else 0})
+    kafka = settings.kafka.model_copy(update={"group_instance_id": f"{member}-{slot}" if member else None})
+    return settings.model_copy(update={"http": http, "kafka": kafka})
 
 
 def _end_with_parent(pipeline: Pipeline) -> None:

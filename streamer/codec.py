@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ EVENT_TYPE = b"review.sentiment.labelled.v1"
 _BOM = b"\xef\xbb\xbf"
 # Milliseconds of 9999-12-31: beyond it datetime cannot follow.
 _LAST_TIME = 253_402_300_799_999
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _MISSING = object()
 
 
@@ -87,7 +89,7 @@ class Decoder:
             record=record,
             text=text,
             id=attributes.get("id") if identity is None else identity,
-            event_time=max(record.timestamp, 0) if event_time is None else event_time,
+            event_time=min(max(record.timestamp, 0), _LAST_TIME) if event_time is None else event_time,
             group=_scalar(_at(body, self.group_field)),
         )
 
@@ -129,11 +131,12 @@ def _json(value: bytes) -> Any:
 def _text(value: object) -> str:
     if not isinstance(value, bytes):
         raise _Refused(Reason.TEXT_NOT_A_STRING, f"the value is a JSON {_kind(value)}")
+    value = value.removeprefix(_BOM)
     try:
-        return value.removeprefix(_BOM).decode()
+        return value.decode()
     except UnicodeDecodeError as error:
-        # Python, like RFC 3629, calls an encoded surrogate no UTF-8; its three bytes are ED A0..BF xx.
-        if value[error.start : error.start + 1] == b"\xed" and value[error.start + 1 : error.start + 2] >= b"\xa0":
+        # Python, like RFC 3629, calls an encoded surrogate no UTF-8; its three bytes are ED A0..BF 80..BF.
+        if _SURROGATE.match(value, error.start):
             raise _Refused(Reason.LONE_SURROGATE, f"at byte {error.start}") from None
         raise _Refused(Reason.NOT_UTF8, f"at byte {error.start}") from None
 
@@ -170,7 +173,7 @@ def _time(value: object) -> int | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())
         # RFC 3339 asks for an offset; without one, UTC is the only guess that is the same everywhere.
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
@@ -196,6 +199,7 @@ class Encoder:
     model_name: str
     model_version: str
     include_input: bool = False
+    input_format: Literal["json", "text"] = "json"
 
     def labelled(self, review: Review, verdict: Verdict, now: int) -> Outgoing:
         """The output event of a review; `now` is in milliseconds since the epoch."""
@@ -230,8 +234,15 @@ class Encoder:
         if verdict.evidence:
             event["evidence"] = [{"token": token, "weight": round(weight, 4)} for token, weight in verdict.evidence]
         if self.include_input:
-            event["input"] = _input(record)
+            event["input"] = self._input(record)
         return event
+
+    def _input(self, record: Record) -> Any:
+        """JSON goes out byte for byte: writing it anew would change numbers, and fail where it nests deeply."""
+        value = (record.value or b"").removeprefix(_BOM)
+        if self.input_format == "json":
+            return orjson.Fragment(value)
+        return value.decode(errors="replace")
 
     def tombstone(self, tombstone: Tombstone, now: int) -> Outgoing:
         """A tombstone with the same key, so that a compacted output stays right."""
@@ -240,8 +251,11 @@ class Encoder:
         message = Message(self.topic, record.key, None, headers, now, record.partition)
         return Outgoing(Outcome.TOMBSTONE, message)
 
-    def dead_letter(self, letter: DeadLetter) -> Outgoing:
-        """The record untouched, with `dlq.*` headers that say why and where from."""
+    def dead_letter(self, letter: DeadLetter, now: int) -> Outgoing:
+        """The record untouched, with `dlq.*` headers that say why and where from.
+
+        Its time is now: under the record's own, retention could delete an old one as soon as it is written.
+        """
         record = letter.record
         described = {
             "dlq.reason": letter.reason.value,
@@ -253,8 +267,7 @@ class Encoder:
             "dlq.group": self.group_id,
         }
         headers = (*record.headers, *((name, str(content).encode()) for name, content in described.items()))
-        timestamp = max(record.timestamp, 0)
-        message = Message(self.dead_letter_topic, record.key, record.value, headers, timestamp, record.partition)
+        message = Message(self.dead_letter_topic, record.key, record.value, headers, now, record.partition)
         return Outgoing(Outcome.DEAD_LETTER, message, reason=letter.reason)
 
 
@@ -279,16 +292,6 @@ def _cloudevent_headers(record: Record, time: str) -> Headers:
         ("ce_time", time.encode()),
         ("content-type", b"application/json"),
     )
-
-
-def _input(record: Record) -> Any:
-    """JSON goes out byte for byte: writing it anew would change numbers and fail on deep nesting."""
-    value = (record.value or b"").removeprefix(_BOM)
-    try:
-        orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return value.decode(errors="replace")
-    return orjson.Fragment(value)
 
 
 class DeadLetterLimit:

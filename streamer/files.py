@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -40,12 +41,11 @@ def open_rows(path: str, kind: str | None = None) -> tuple[IO[bytes], str]:
     if path == "-":
         return sys.stdin.buffer, kind
     try:
-        stream = Path(path).open("rb")  # noqa: SIM115  # The caller closes it.
+        if path.endswith(".gz"):
+            return gzip.open(path), kind  # type: ignore[return-value]  # It reads like any stream.
+        return Path(path).open("rb"), kind
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
-    if path.endswith(".gz"):
-        return gzip.GzipFile(fileobj=stream), kind  # type: ignore[return-value]  # It reads like any stream.
-    return stream, kind
 
 
 def read_values(stream: IO[bytes], kind: str, text_column: str, name: str) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ def read_values(stream: IO[bytes], kind: str, text_column: str, name: str) -> It
     """
     try:
         yield from _csv_values(stream, text_column, name) if kind == "csv" else _lines(stream, text_column, name)
-    except (OSError, EOFError) as error:  # A broken .gz, a disk that fails.
+    except (OSError, EOFError, zlib.error) as error:  # A broken .gz, a disk that fails.
         raise FileError(f"{name}: {error}") from None
 
 
@@ -67,7 +67,7 @@ def _lines(stream: IO[bytes], text_column: str, name: str) -> Iterator[bytes]:
     if first is None:
         return
     with contextlib.suppress(orjson.JSONDecodeError):
-        row = orjson.loads(first)
+        row = orjson.loads(first.removeprefix(b"\xef\xbb\xbf"))
         if isinstance(row, dict) and text_column.split(".")[0] not in row:
             raise FileError(f"{name}: no text column {text_column!r}; the columns are {', '.join(row) or 'none'}")
     yield from chain((first,), rows)
@@ -83,12 +83,14 @@ def _csv_values(stream: IO[bytes], text_column: str, name: str) -> Iterator[byte
         if columns is None:
             return
         if text_column not in columns:
-            raise FileError(f"{name}: no text column {text_column!r}; the columns are {', '.join(columns)}")
+            raise FileError(f"{name}: no text column {text_column!r}; the columns are {', '.join(columns) or 'none'}")
         for row in reader:
             # Cells beyond the header have no name; missing ones no value.
             yield _object({key: cell for key, cell in row.items() if isinstance(key, str)})
     except csv.Error as error:
         raise FileError(f"{name}: line {reader.line_num}: {error}") from None
+    finally:
+        text.detach()  # The stream is the caller's to close.
 
 
 def _object(row: Mapping[str, str | None]) -> bytes:

@@ -58,6 +58,7 @@ async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()  # Before the port is told: who asks at once waits instead of being refused.
         except OSError as error:
             raise AddressInUse(f"http.host {host}, http.port {port}: {error.strerror or error}") from None
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)

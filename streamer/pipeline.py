@@ -38,6 +38,7 @@ _POLL_SECONDS = 0.2
 _PAUSED_POLL_SECONDS = 0.02
 _BATCHES_AHEAD = 2  # One on the device and one that waits for it.
 _UNACKNOWLEDGED = 64  # Releases handed over whose acknowledgement is still to come.
+_LAST_COMMIT_SECONDS = 2.0  # At least so long for the last commit, even past the deadline.
 _WATCH_SECONDS = 1.0
 _PROBE_SECONDS = 0.02
 
@@ -147,6 +148,7 @@ class Pipeline:
         the run at once with step 3.
         """
         loop = asyncio.get_running_loop()
+        deadline = 0.0
         try:
             async with asyncio.TaskGroup() as group:
                 reader = group.create_task(self._read())
@@ -158,13 +160,16 @@ class Pipeline:
                 for task in (reader, stopping):
                     task.cancel()
                 await asyncio.wait((reader,))
-                await self._drain(self._sequencer.assigned, loop.time() + self._limits.drain_timeout)
+                deadline = loop.time() + self._limits.drain_timeout
+                await self._drain(self._sequencer.assigned, deadline)
                 for task in tasks:
                     task.cancel()
         finally:
             self._device.shutdown(wait=False, cancel_futures=True)
             self._cpu.shutdown(wait=False, cancel_futures=True)
-            await self._commit_now()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(max(deadline, loop.time() + _LAST_COMMIT_SECONDS)):
+                    await self._commit_now()
         if self._too_many is not None:
             raise self._too_many
 
@@ -263,7 +268,7 @@ class Pipeline:
             if ticket is None:
                 return
             tokens = max(1, len(encoded or ()))
-            self._progress.admitted(partition, ticket.offset, tokens)
+            self._progress.admitted(partition, ticket.offset, tokens, time.monotonic())
             outgoing = self._immediate(decoded, encoded)
             if outgoing is not None:
                 self._complete(ticket, _Finished(outgoing, decoded.record, tokens, read_at))
@@ -274,7 +279,7 @@ class Pipeline:
     def _immediate(self, decoded: Decoded, encoded: Encoded | None) -> Outgoing | None:
         """What needs no model: dead letters, tombstones, and texts judged before."""
         if isinstance(decoded, DeadLetter):
-            return self._encoder.dead_letter(decoded)
+            return self._encoder.dead_letter(decoded, _milliseconds())
         if not isinstance(decoded, Review):
             return self._encoder.tombstone(decoded, _milliseconds())
         verdict = self._cache.get(encoded) if encoded is not None and self._limits.cache_entries else None
@@ -359,7 +364,8 @@ class Pipeline:
                 release.partition, release.generation, release.next_offset, tokens, created_at, now
             )
             for finished in release.results:
-                since_created = max(0.0, wall - finished.record.timestamp / 1000)
+                created = finished.record.timestamp / 1000  # Kafka writes -1 where there is none.
+                since_created = max(0.0, wall - created) if created > 0 else 0.0
                 self._observer.finished(finished.outgoing, now - finished.read_at, since_created)
             self._has_acknowledged.set()
 

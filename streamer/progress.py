@@ -45,9 +45,11 @@ class Progress:
         for partition in partitions:
             self._partitions.pop(partition, None)
 
-    def admitted(self, partition: TopicPartition, offset: int, tokens: int) -> None:
+    def admitted(self, partition: TopicPartition, offset: int, tokens: int, now: float) -> None:
         """A record is on its way."""
         state = self._partitions[partition]
+        if not self.tokens_in_flight:
+            self._moved_at = max(self._moved_at, now)  # Idle until here: only now is there something to move.
         if state.done_to is None:
             state.done_to = offset
         state.read_to = offset + 1
@@ -80,7 +82,9 @@ class Progress:
             # All that was read is done: offsets up to the read position that hold no record are no lag.
             done = state.done_to if state.in_flight else max(state.done_to, state.read_to or 0)
             records = max(0, end - done)
-            lags[partition] = Lag(records, max(0.0, wall - state.created_at) if records and state.created_at else 0.0)
+            lags[partition] = Lag(
+                records, max(0.0, wall - state.created_at) if records and state.created_at > 0 else 0.0
+            )
         return lags
 
     def unready(self, ends: Mapping[TopicPartition, int], now: float, wall: float, stalled_after: float) -> str | None:

@@ -114,13 +114,13 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": SCHEMA_ID, **generated}
 
 
-def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str, version: str) -> dict[str, Any]:
+def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Sentiment streamer",
-            "version": version,
+            "version": "1.0.0",  # The messages', not the program's.
             "description": "Reviews come in; each leaves with a sentiment label, in order, or as a dead letter.",
             "license": {"name": "Apache-2.0"},
         },

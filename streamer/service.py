@@ -16,7 +16,7 @@ from streamer.kafka import AtLeastOnce, Consumer, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Model, load
 from streamer.pipeline import Brain, Limits, Pipeline
-from streamer.settings import Settings
+from streamer.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,11 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         settings.output.evidence_tokens,
     )
     low, high = model.band
-    model.band = (
-        low if chosen.uncertain_low is None else chosen.uncertain_low,
-        high if chosen.uncertain_high is None else chosen.uncertain_high,
-    )
+    low = low if chosen.uncertain_low is None else chosen.uncertain_low
+    high = high if chosen.uncertain_high is None else chosen.uncertain_high
+    if low > high:
+        raise SettingsError(f"model.uncertain_low {low} is above model.uncertain_high {high} (one is the artefact's)")
+    model.band = (low, high)
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
@@ -68,6 +69,7 @@ def encoder(settings: Settings, model: Model) -> Encoder:
         model.manifest.name,
         model.manifest.version,
         settings.output.include_input,
+        settings.input.format,
     )
 
 

@@ -51,7 +51,7 @@ _ASCII_RUN = re.compile(r"([a-zA-Z0-9]+(?:\.\d+)?%?)")
 # closely that two paths through the HMM can be equally likely and each library breaks the tie its own way.
 _AMBIGUOUS = re.compile(
     "([\u4e00-\u9fd5])(?:[\u4e00-\u9fd5]{0,2}\\1){2}"
-    "|([\u4e00-\u9fd5]{2})\\2"
+    "|([\u4e00-\u9fd5]{2})\\2|([\u4e00-\u9fd5]{4,8})\\3\\3"
     "|[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 

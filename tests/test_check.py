@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 
 import pytest
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its own __all__ is not what it documents.
     AclBinding,
     AclOperation,
     AclPermissionType,
@@ -24,8 +24,7 @@ from streamer.kafka.findings import Finding, agreement, durability, permission, 
 from streamer.kafka.reach import advertised, reach
 from streamer.kafka.wire import Operation, operations
 from streamer.settings import InputSettings, KafkaSettings, OutputSettings, SecuritySettings, Settings
-from tests.brokers import Cluster, NodeCluster
-from tests.conftest import StartCluster
+from tests.brokers import Cluster, NodeCluster, StartCluster
 
 PASSWORD = "correct-horse"  # noqa: S105  # Of a broker that lives for one test.
 SASL = {
@@ -63,8 +62,8 @@ def of(findings: Iterable[Finding], severity: str) -> dict[str, str]:
 
 def config(bootstrap: str, topic: str, name: str) -> str | None:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    found = AdminClient({"bootstrap.servers": bootstrap}).describe_configs([resource])[resource].result(10)
-    value: str | None = found[name].value
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    value: str | None = admin.describe_configs([resource])[resource].result(10)[name].value
     return value
 
 
@@ -121,7 +120,7 @@ async def test_ensuring_topics_makes_what_is_missing_only(cluster: Cluster) -> N
     assert output.partitions == 5
 
 
-async def test_a_broker_that_does_not_tell_is_no_error(cluster: Cluster) -> None:
+async def test_a_broker_that_does_not_tell_is_no_error() -> None:
     """The embedded broker knows no admin requests; but it cannot make topics either, and says so."""
     with EmbeddedBroker({"reviews": 2, "reviews.labelled": 2}) as broker:
         wanted = settings(broker.bootstrap, "reviews")
@@ -181,7 +180,6 @@ async def test_the_wrong_protocol_is_named(cluster: Cluster, security: SecurityS
     assert why == f"it hung up on {security.protocol}: does kafka.security.protocol name the listener's own?"
 
 
-@pytest.mark.slow
 async def test_who_is_refused_learns_why(start_cluster: StartCluster) -> None:
     """A wrong password, no SASL at all, another mechanism: an error each, and no password in it."""
     address = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",)).address("SASL_PLAINTEXT")
@@ -197,7 +195,6 @@ async def test_who_is_refused_learns_why(start_cluster: StartCluster) -> None:
         assert found == [Finding("error", f"broker {address}", why)]
 
 
-@pytest.mark.slow
 async def test_permissions_are_told(start_cluster: StartCluster) -> None:
     """Each that is missing is an error that says what to grant; none is left when all are granted."""
     cluster = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",))
@@ -235,7 +232,6 @@ async def test_permissions_are_told(start_cluster: StartCluster) -> None:
     assert not any(PASSWORD in str(finding) for finding in found)
 
 
-@pytest.mark.slow
 async def test_who_may_not_make_topics_learns_it(start_cluster: StartCluster) -> None:
     """A topic that may be seen to be missing is not always one that may be made."""
     cluster = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",))
@@ -249,12 +245,13 @@ async def test_who_may_not_make_topics_learns_it(start_cluster: StartCluster) ->
 def grant(cluster: NodeCluster, kind: ResourceType, name: str, operation: AclOperation) -> None:
     """Let alice do something."""
     acl = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:alice", "*", operation, AclPermissionType.ALLOW)
-    AdminClient({"bootstrap.servers": cluster.bootstrap}).create_acls([acl])[acl].result(10)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    admin.create_acls([acl])[acl].result(10)
 
 
 def test_the_bits_of_what_is_allowed() -> None:
     """Bit n is the operation with code n; the smallest integer is silence."""
-    assert operations(1 << 3 | 1 << 8 | 1 << 10) == {Operation.READ, Operation.DESCRIBE}
+    assert operations(1 << 3 | 1 << 8 | 1 << 10) == frozenset((Operation.READ, Operation.DESCRIBE))
     assert operations(0) == frozenset()
     assert operations(-(1 << 31)) is None
 

@@ -55,13 +55,18 @@ def refusal(value: bytes, headers: Headers = (), decoder: Decoder | None = None)
     return decoded
 
 
-def encoder(include_input: bool = False) -> Encoder:
-    return Encoder("reviews.labelled", "reviews.dlq", "group", "bilstm", "1.0.0", include_input)
+def encoder(include_input: bool = False, input_format: Literal["json", "text"] = "json") -> Encoder:
+    return Encoder("reviews.labelled", "reviews.dlq", "group", "bilstm", "1.0.0", include_input, input_format)
 
 
-def labelled(of: Review, verdict: Verdict = POSITIVE, include_input: bool = False) -> dict[str, Any]:
+def labelled(
+    of: Review,
+    verdict: Verdict = POSITIVE,
+    include_input: bool = False,
+    input_format: Literal["json", "text"] = "json",
+) -> dict[str, Any]:
     """The output event, which must be JSON and as the schema says."""
-    value = encoder(include_input).labelled(of, verdict, NOW).message.value
+    value = encoder(include_input, input_format).labelled(of, verdict, NOW).message.value
     assert value is not None
     event: dict[str, Any] = json.loads(value)
     schema.validate(event)
@@ -355,7 +360,27 @@ def test_the_input_travels_byte_for_byte() -> None:
     assert message.value is not None
     assert message.value.endswith(b'"input":' + value + b"}")
     assert labelled(review(BOM + b'{"text":"a"}'), include_input=True)["input"] == {"text": "a"}
-    assert labelled(review(b"hello", decoder=Decoder("text")), include_input=True)["input"] == "hello"
+
+
+@pytest.mark.parametrize("text", ["hello", "5", "null", "{}"])
+def test_plain_text_travels_as_a_string(text: str) -> None:
+    """Also where it looks like JSON."""
+    of = review(text.encode(), decoder=Decoder("text"))
+    assert labelled(of, include_input=True, input_format="text")["input"] == text
+
+
+@pytest.mark.parametrize("timestamp", [1_763_712_000_000_000, -1, 2**63 - 1])
+def test_a_timestamp_that_no_calendar_has_is_labelled_all_the_same(timestamp: int) -> None:
+    """Microseconds where Kafka means milliseconds, or none at all."""
+    of = Decoder().decode(record(b'{"text":"a"}', timestamp=timestamp))
+    assert isinstance(of, Review)
+    assert labelled(of)["event_time"][:4] in ("1970", "9999")
+
+
+@pytest.mark.parametrize("written", ["2026-01-02t03:04:05z", "2026-01-02T03:04:05.000+00:00"])
+def test_a_time_may_be_written_in_small_letters(written: str) -> None:
+    """As RFC 3339 section 5.6 allows."""
+    assert labelled(review({"text": "a", "event_time": written}))["event_time"] == "2026-01-02T03:04:05.000Z"
 
 
 def test_a_result_keeps_key_and_headers() -> None:
@@ -405,10 +430,10 @@ header_lists = st.lists(
 def test_a_dead_letter_is_the_record_untouched(key: bytes | None, value: bytes | None, headers: Headers) -> None:
     """Key, value and headers byte for byte; a replay gives just these back."""
     came = record(value, headers, key=key)
-    outgoing = encoder().dead_letter(DeadLetter(came, Reason.NOT_JSON, "line 1 column 2"))
+    outgoing = encoder().dead_letter(DeadLetter(came, Reason.NOT_JSON, "line 1 column 2"), NOW)
     message = outgoing.message
     assert (outgoing.outcome, outgoing.reason) == (Outcome.DEAD_LETTER, Reason.NOT_JSON)
-    assert (message.topic, message.key, message.value, message.timestamp) == ("reviews.dlq", key, value, CREATED)
+    assert (message.topic, message.key, message.value, message.timestamp) == ("reviews.dlq", key, value, NOW)
     assert message.headers == (
         *headers,
         ("dlq.reason", b"not_json"),
@@ -465,10 +490,10 @@ def test_any_record_is_understood_or_refused(
     if isinstance(decoded, Review):
         decoded.text.encode()  # A lone surrogate would not get through.
         for include_input in (False, True):
-            labelled(decoded, verdict, include_input)
+            labelled(decoded, verdict, include_input, format)
     else:
         assert isinstance(decoded, DeadLetter)
-        encoder().dead_letter(decoded)
+        encoder().dead_letter(decoded, NOW)
 
 
 @settings(deadline=None)

@@ -196,7 +196,7 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     check(document, "Tombstone", tombstone.value)
     check(document, "ResultHeaders", _text(tombstone.headers))
     for reason in Reason:
-        dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why")).message
+        dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
 
 
@@ -204,7 +204,7 @@ def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> Non
     """All of them and no others, but for the record's own; the reasons are a closed set."""
     schemas = document["components"]["schemas"]
     labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7).message
-    dead = ENCODER.dead_letter(DeadLetter(RECORD, Reason.NOT_JSON, "why")).message
+    dead = ENCODER.dead_letter(DeadLetter(RECORD, Reason.NOT_JSON, "why"), 7).message
     for name, message in (("ResultHeaders", labelled), ("DeadLetterHeaders", dead)):
         assert (
             set(schemas[name]["properties"]) == set(schemas[name]["required"]) == set(_text(message.headers)) - {"mine"}

@@ -188,7 +188,7 @@ async def test_results_are_lines_in_order() -> None:
     bad = Record("reviews.csv", 0, 1, 7, None, b"{}")
     verdict = Verdict("positive", 0.9, 0.9, 1, False)
     labelled = encoder.labelled(Review(good, "a", "r1", 7, None), verdict, 9).message
-    dead = encoder.dead_letter(DeadLetter(bad, Reason.TEXT_MISSING, "no field 'text'")).message
+    dead = encoder.dead_letter(DeadLetter(bad, Reason.TEXT_MISSING, "no field 'text'"), 7).message
     deleted = encoder.tombstone(Tombstone(Record("reviews.csv", 0, 2, 7, None, None)), 9).message
     output, written = io.BytesIO(), list[int]()
     sink = LineSink(output, written.append)
@@ -200,3 +200,14 @@ async def test_results_are_lines_in_order() -> None:
     assert lines[2:] == [b"null"]
     assert sum(written) == 3
     assert await sink.commit({TopicPartition("reviews.csv", 0): 3}) is CommitOutcome.DONE
+
+
+def test_a_damaged_gz_is_told(tmp_path: Path) -> None:
+    """Bits that fell over inside the compressed data, rather than at its end."""
+    damaged = bytearray(gzip.compress(b'{"text":"x"}\n' * 5000))
+    damaged[11] ^= 0xFF
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(damaged)
+    stream, kind = open_rows(str(path))
+    with stream, pytest.raises(FileError, match=r"rows\.jsonl\.gz"):
+        list(read_values(stream, kind, "text", str(path)))

@@ -2,13 +2,14 @@
 
 consumer: reads records with pause and resume, tells of rebalances, commits.
 producer: publishes releases in batches; at-least-once delivery.
-security: TLS and SASL. admin: what `streamer check` asks the cluster.
+security: TLS and SASL. tail: reads a topic beside the groups. admin: what `streamer check` asks the cluster.
 """
 
 from streamer.kafka.consumer import Consumer
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.producer import AtLeastOnce, Publisher
 from streamer.kafka.security import client_options
+from streamer.kafka.tail import Tail
 
 __all__ = [
     "AtLeastOnce",
@@ -17,6 +18,7 @@ __all__ = [
     "KafkaFault",
     "PublishRefused",
     "Publisher",
+    "Tail",
     "TopicMissing",
     "client_options",
 ]

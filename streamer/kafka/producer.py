@@ -46,7 +46,6 @@ class Publisher:
             enable_idempotence=True,
             compression_type=None if compression == "none" else compression,
             max_batch_size=_BATCH_BYTES,
-            max_request_size=kafka.max_request_bytes,
         )
 
     async def start(self, *topics: str) -> None:

@@ -1,10 +1,11 @@
-"""Connects to one broker and says in words why that does not work; aiokafka itself says only that it does not."""
+"""Whether the brokers let us in and, in words, why not: aiokafka itself says only that they do not."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
+from collections.abc import Mapping
 
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
@@ -18,6 +19,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streamer.kafka.errors import KafkaFault
+from streamer.kafka.findings import Finding, Severity
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings, SecuritySettings
 
@@ -25,18 +27,52 @@ from streamer.settings import KafkaSettings, SecuritySettings
 _LONGEST_SECONDS = 10.0
 
 
-async def reach(kafka: KafkaSettings, host: str, port: int) -> str | None:
-    """Connect, with TLS and SASL where they are set, and close again.
+async def bootstrap(kafka: KafkaSettings) -> list[Finding]:
+    """A finding for each of the bootstrap servers; those that fail are warnings where another lets us in.
+
+    Raises BrokerUnreachable where a certificate file cannot be read.
+    """
+    addresses, security = kafka.bootstrap_servers.split(","), kafka.security
+    whys = await asyncio.gather(*(reach(kafka, address) for address in addresses))
+    failed: Severity = "warning" if None in whys else "error"
+    sasl = security.protocol.startswith("SASL")
+    way = f"{security.protocol}, {security.mechanism} as {security.username!r}" if sasl else security.protocol
+    found = [
+        Finding(failed if why else "ok", f"broker {address}", why or f"lets us in by {way}")
+        for address, why in zip(addresses, whys, strict=True)
+    ]
+    if None in whys and security.protocol == "SASL_PLAINTEXT" and not security.mechanism.startswith("SCRAM"):
+        detail = f"SASL_PLAINTEXT with {security.mechanism} sends the secret in the clear. Use SASL_SSL"
+        found.append(Finding("warning", "kafka.security.protocol", detail))
+    return found
+
+
+async def advertised(kafka: KafkaSettings, brokers: Mapping[int, tuple[str, int]]) -> list[Finding]:
+    """A finding for each broker, by its id, that says to be at an address other than the bootstrap servers'."""
+    told = {node: f"{host}:{port}" for node, (host, port) in sorted(brokers.items())}
+    others = {node: told[node] for node in told if told[node] not in kafka.bootstrap_servers.split(",")}
+    whys = await asyncio.gather(*(reach(kafka, address) for address in others.values()))
+    return [
+        Finding("error", f"broker {node}", f"says to be at {address}, but there: {why}. See its advertised.listeners")
+        if why
+        else Finding("ok", f"broker {node}", f"lets us in at {address}, where it says to be")
+        for (node, address), why in zip(others.items(), whys, strict=True)
+    ]
+
+
+async def reach(kafka: KafkaSettings, address: str) -> str | None:
+    """Connect to `host:port`, with TLS and SASL where they are set, and close again.
 
     Gives None where the broker let us in, else why not and what to look at. Secrets and what the broker says of
     them are not quoted. Raises BrokerUnreachable where a certificate file cannot be read.
     """
+    host, _, port = address.rpartition(":")
     options = client_options(kafka)
     del options["bootstrap_servers"]
     seconds = min(kafka.request_timeout_ms / 1000, _LONGEST_SECONDS)
     try:
         async with asyncio.timeout(seconds):
-            connection = await create_conn(host, port, **options)
+            connection = await create_conn(host, int(port), **options)
             try:
                 # A listener that wants SASL lets anybody connect, and hangs up on the first real request.
                 await connection.send(MetadataRequest([]))

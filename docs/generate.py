@@ -1,0 +1,151 @@
+"""Writes what the docs say of the code, from the code.
+
+    python docs/generate.py            # write
+    python docs/generate.py --check    # say which files differ; exit code 1 when one does
+
+labelled-review.schema.json and asyncapi.json as a whole; in operations.md what stands between the markers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from streamer.metrics import Metrics
+from streamer.schema import asyncapi, json_schema
+from streamer.settings import PREFIX, Settings
+
+FOLDER = Path(__file__).resolve().parent
+_UNITS = {"_ms": "ms", "_bytes": "bytes"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files, or with --check compare them; returns the exit code."""
+    check = "--check" in arguments
+    differing = [path for path, content in generated(FOLDER).items() if _read(path) != content]
+    for path in differing:
+        if check:
+            print(f"{path.name} is not what the code says: run `python docs/generate.py`", file=sys.stderr)
+        else:
+            path.write_text(generated(FOLDER)[path])
+            print(f"wrote {path.name}")
+    return int(check and bool(differing))
+
+
+def generated(folder: Path) -> dict[Path, str]:
+    """What each file should hold; operations.md is read for what stands around its tables."""
+    settings = Settings.model_construct()
+    document = asyncapi(settings.input.topic, settings.output.topic, settings.dead_letter_topic)
+    operations = folder / "operations.md"
+    text = _read(operations)
+    for name, table in (("settings", settings_tables()), ("metrics", metrics_table())):
+        text = _between(text, name, table)
+    return {
+        folder / "labelled-review.schema.json": _json(json_schema()),
+        folder / "asyncapi.json": _json(document),
+        operations: text,
+    }
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """The text with new content between `<!-- name -->` and `<!-- /name -->`."""
+    pattern = rf"(<!-- {name}:.*?-->\n).*?(<!-- /{name} -->)"
+    replaced, count = re.subn(pattern, lambda found: f"{found[1]}\n{content}\n{found[2]}", text, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"operations.md: {count} places for the {name}, there must be one")
+    return replaced
+
+
+def settings_tables() -> str:
+    """A table for each section of the settings."""
+    lines: list[str] = []
+    section: tuple[str, ...] | None = None
+    for path, field, described in _settings(Settings, ()):
+        if path[:-1] != section:
+            section = path[:-1]
+            title = f"`{'.'.join(section)}`" if section else "Of the service"
+            lines += [
+                "",
+                f"### {title}",
+                "",
+                "| setting | variable | type | default | meaning |",
+                "|---|---|---|---|---|",
+            ]
+        variable = PREFIX + "__".join(part.upper() for part in path)
+        default = "unset" if field.default is None else f"`{json.dumps(field.default)}`"
+        meaning = (field.description or "").replace("|", "\\|")
+        lines.append(f"| `{path[-1]}` | `{variable}` | {_kind(path[-1], described)} | {default} | {meaning} |")
+    return "\n".join([*lines[1:], ""])
+
+
+def _settings(
+    model: type[BaseModel], parents: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], FieldInfo, dict[str, Any]]]:
+    """Path, field and JSON Schema of every setting: those of a section first, then the sections in it."""
+    properties = model.model_json_schema()["properties"]
+    sections: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections.append((name, field.annotation))
+        else:
+            yield (*parents, name), field, properties[name]
+    for name, section in sections:
+        yield from _settings(section, (*parents, name))
+
+
+def _kind(name: str, described: dict[str, Any]) -> str:
+    """Type, bounds and unit in words."""
+    if "anyOf" in described:  # Or null: the default says `unset`.
+        described = next(option for option in described["anyOf"] if option["type"] != "null")
+    if "enum" in described:
+        return "one of " + ", ".join(f"`{value}`" for value in described["enum"])
+    named = {"path": "path", "password": "secret"}.get(described.get("format", ""))
+    if named or described["type"] in ("boolean", "string"):
+        return named or {"boolean": "`true` or `false`", "string": "text"}[described["type"]]
+    unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+    return ", ".join(filter(None, [described["type"], _bounds(described), unit]))
+
+
+def _bounds(described: dict[str, Any]) -> str:
+    low, high = described.get("minimum"), described.get("maximum")
+    above = described.get("exclusiveMinimum")
+    if above is not None and described["type"] == "integer":
+        low, above = above + 1, None
+    if above is not None:
+        return f"above {above:g}" + ("" if high is None else f", at most {high:g}")
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    return "" if low is None else f"at least {low:g}"
+
+
+def metrics_table() -> str:
+    """A line for each metric, in the order of their definition."""
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in vars(Metrics()).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            family = next(iter(metric.describe()))
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            # prometheus_client shows a metric's labels only once they have values.
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"
+            lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

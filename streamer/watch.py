@@ -1,0 +1,184 @@
+"""`streamer watch`: the results as they come, on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Column, Table
+from rich.text import Text
+
+from streamer.events import Record
+from streamer.kafka import Tail
+from streamer.settings import Settings
+
+_COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
+_POLL_SECONDS = 0.25
+_WINDOW_SECONDS = 60
+_RATE_SECONDS = 10
+
+
+async def watch(
+    settings: Settings, *, since_minutes: float | None = None, limit: int | None = None, console: Console | None = None
+) -> int:
+    """Follow the output topic until SIGINT or SIGTERM, or until `limit` results were shown; returns how many were.
+
+    Begins with the results of the last `since_minutes`, else with the next one. A table on a terminal, a line for
+    each result elsewhere. Raises BrokerUnreachable and TopicMissing.
+    """
+    console = console or Console()
+    since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
+    shown = 0
+    async with Tail(settings.kafka, settings.output.topic, since_ms=since_ms) as tail:
+        with _until_signal() as stopping, _screen(console) as show:
+            while not stopping.is_set() and shown != limit:
+                records = await tail.poll(_POLL_SECONDS)
+                # By time, for the eye: partitions come one after the other.
+                results = [found for record in sorted(records, key=_at) if (found := result(record)) is not None]
+                results = results if limit is None else results[: limit - shown]
+                shown += len(results)
+                show(results)
+    return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is shown of an output event; `at` is when it was labelled, in seconds since the epoch."""
+
+    label: str
+    score: float
+    group: str
+    about: str
+    at: float
+
+
+def result(record: Record) -> Result | None:
+    """Read an output event; None for a tombstone and for what is none of ours. Control characters are taken out."""
+    try:
+        event: dict[str, Any] = orjson.loads(record.value or b"null")
+        evidence = " ".join(str(weight["token"]) for weight in event.get("evidence", ()))
+        about = evidence or str(event["id"] or record.identity)
+        group = str(event["group"] or "")
+        label, score = printable(str(event["label"])), float(event["score"])
+        return Result(label, score, printable(group), printable(about), _at(record))
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would act upon: control and format characters become spaces."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _at(record: Record) -> float:
+    return record.timestamp / 1000
+
+
+class RecentLabels:
+    """Labels counted over the last minute, by the second. Pure: all times are in seconds since the epoch."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, Counter[str]] = {}
+
+    def add(self, label: str, at: float, now: float) -> None:
+        """Count a result that was labelled at a time; in the future, by another host's clock, is now."""
+        second = int(min(at, now))
+        if second > now - _WINDOW_SECONDS:
+            self._seconds.setdefault(second, Counter())[label] += 1
+
+    def counts(self, now: float) -> Counter[str]:
+        """How many of each label there were in the last minute."""
+        self._seconds = {second: labels for second, labels in self._seconds.items() if second > now - _WINDOW_SECONDS}
+        return sum(self._seconds.values(), Counter())
+
+    def negative_share(self, now: float) -> float:
+        """The share of negative ones in the last minute; 0 without any."""
+        counts = self.counts(now)
+        return counts["negative"] / max(1, counts.total())
+
+    def rate(self, now: float) -> float:
+        """Results a second, over the last ten whole seconds."""
+        latest = range(int(now) - _RATE_SECONDS, int(now))
+        return sum(labels.total() for second, labels in self._seconds.items() if second in latest) / _RATE_SECONDS
+
+
+@contextlib.contextmanager
+def _screen(console: Console) -> Iterator[Callable[[Sequence[Result]], None]]:
+    """A function that shows new results; called without any, it lets the ages go on."""
+    if not console.is_terminal:
+
+        def lines(results: Sequence[Result]) -> None:
+            if results:
+                console.print(Text("\n").join(map(_line, results)), soft_wrap=True)
+
+        yield lines
+        return
+    board = _Board(max(1, console.height - 4))
+    with Live(console=console, auto_refresh=False) as live:
+
+        def table(results: Sequence[Result]) -> None:
+            live.update(board.render(results, time.time()), refresh=True)
+
+        yield table
+
+
+def _line(result: Result) -> Text:
+    label = (f"{result.label:<9}", _COLOURS.get(result.label, ""))
+    return Text.assemble(label, f" {result.score:.3f} ", f"{result.group} " if result.group else "", result.about)
+
+
+class _Board:
+    """The latest results above the counts of the last minute."""
+
+    def __init__(self, rows: int) -> None:
+        self._latest: deque[Result] = deque(maxlen=rows)
+        self._recent = RecentLabels()
+
+    def render(self, results: Sequence[Result], now: float) -> Group:
+        """The board with these results added."""
+        self._latest.extend(results)
+        for result in results:
+            self._recent.add(result.label, result.at, now)
+        columns = [Column(name, no_wrap=True, overflow="ellipsis") for name in ("label", "score", "age", "group")]
+        table = Table(
+            *columns, Column("evidence or id", no_wrap=True, overflow="ellipsis", ratio=1), box=None, expand=True
+        )
+        for result in self._latest:
+            label = Text(result.label, _COLOURS.get(result.label, ""))
+            table.add_row(label, f"{result.score:.3f}", _age(now - result.at), Text(result.group), Text(result.about))
+        return Group(table, self._summary(now))
+
+    def _summary(self, now: float) -> Text:
+        counts = self._recent.counts(now)
+        labels = [(f"{counts[label]} {label}  ", colour) for label, colour in _COLOURS.items()]
+        share = f"{self._recent.negative_share(now):.0%} negative in the last minute  "
+        return Text.assemble("\n", *labels, share, f"{self._recent.rate(now):.1f} reviews/s")
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.1f} s"
+
+
+@contextlib.contextmanager
+def _until_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set, instead of ending the process."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield stopping
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
