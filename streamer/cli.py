@@ -15,6 +15,7 @@ import orjson
 import typer
 
 from streamer import __version__
+from streamer.events import Reason
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -104,6 +105,93 @@ def label(
 
     _settings()
     _guarded(lambda: label_file(file, format, text_column, output))
+
+
+@app.command()
+def check(
+    create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing.")] = False,
+    partitions: Annotated[int, typer.Option(min=1, help="Of the input topic, if created.")] = 6,
+    replication: Annotated[int, typer.Option(help="Of created topics; -1 is the cluster's default.")] = -1,
+) -> None:
+    """Say whether settings, model, brokers, topics and permissions are as the service needs them."""
+    settings = _settings("WARNING")
+    _guarded(lambda: _check(settings, create_topics, partitions, replication))
+
+
+async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
+    from streamer.kafka import KafkaFault, check_cluster
+    from streamer.model import ModelError
+    from streamer.service import load_model
+
+    typer.echo("ok       settings: as they should be")
+    refused: ModelError | None = None
+    try:
+        manifest = load_model(settings).manifest
+        typer.echo(f"ok       model: {manifest.name} {manifest.version} gives its golden scores")
+    except ModelError as error:  # Told at the end: the cluster is worth a look all the same.
+        typer.echo(f"error    model: {error}")
+        refused = error
+    findings = await check_cluster(settings, create_topics, partitions, replication)
+    for finding in findings:
+        typer.echo(f"{finding.severity:8} {finding.subject}: {finding.detail}")
+    if refused is not None:
+        raise refused
+    if wrong := sum(not finding.ok for finding in findings):
+        raise KafkaFault(f"the service cannot run on this cluster: {wrong} of {len(findings)} findings are errors")
+
+
+@app.command()
+def produce(
+    file: Annotated[str, typer.Argument(help="csv or jsonl, also .gz; - is standard input.")],
+    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as it goes.")] = 0.0,
+    key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text; unset, input.text_field.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="At most so many rows.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often to send the file.")] = 1,
+    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+) -> None:
+    """Load a file's rows into the input topic."""
+    from streamer import produce as producing
+
+    settings = _settings("WARNING")
+    options: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
+    _guarded(lambda: producing.produce(settings, file, kind=format, rate=rate, **options))
+
+
+@app.command()
+def watch(
+    since: Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
+) -> None:
+    """Follow the output topic: latest labels, counts and share of negative over the last minute, reviews a second."""
+    from streamer import watch as watching
+
+    settings = _settings("WARNING")
+    _guarded(lambda: watching.watch(settings, since_minutes=since, limit=limit))
+
+
+dlq = typer.Typer(help="Work with dead letters.", no_args_is_help=True)
+app.add_typer(dlq, name="dlq")
+
+
+@dlq.command("replay")
+def replay(
+    reason: Annotated[list[Reason] | None, typer.Option(help="Only these; may be given again.")] = None,
+    since: Annotated[float | None, typer.Option(min=0, help="Only those of the last so many minutes.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, move nothing.")] = False,
+) -> None:
+    """Put dead letters back on the input topic, once each."""
+    from streamer import replay as replaying
+
+    settings = _settings("WARNING")
+    chosen: dict[str, Any] = {
+        "reasons": tuple(reason or ()),
+        "since_minutes": since,
+        "limit": limit,
+        "dry_run": dry_run,
+    }
+    _guarded(lambda: replaying.replay(settings, **chosen))
 
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:

@@ -7,11 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
+from streamer.counting import counting
 from streamer.files import FileError, LineSink, RowSource, open_rows, read_values
 from streamer.metrics import Metrics
 from streamer.pipeline import Pipeline
@@ -37,7 +35,7 @@ async def label_file(path: str, kind: str | None, text_column: str, output: str)
         values = read_values(stream, kind, text_column, path)
         # Before the model is loaded: a wrong column should not take seconds to be told.
         first = next(values, None)
-        with _output(output) as lines, _bar(stream, path) as written:
+        with _output(output) as lines, counting("rows", None) as written:
             if first is None:
                 return 0
             source = RowSource(_chain(first, values), Path(path).name or path, time.time_ns() // 1_000_000)
@@ -76,55 +74,3 @@ def _output(path: str) -> Iterator[IO[bytes]]:
         raise FileError(f"{error.filename or path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _bar(stream: IO[bytes], path: str) -> Iterator[Any]:
-    """A progress bar on a terminal; elsewhere a plain line every few seconds, on standard error."""
-    console = Console(stderr=True)
-    begin = told = time.monotonic()
-    lines = 0
-    if not console.is_terminal:
-
-        def plain(count: int) -> None:
-            nonlocal lines, told
-            lines += count
-            now = time.monotonic()
-            if now - told >= 5:
-                told = now
-                console.print(f"{lines} rows, {lines / (now - begin):.0f}/s")
-
-        yield plain
-        console.print(f"{lines} rows in {time.monotonic() - begin:.1f} s")
-        return
-    size = _size(path)
-    columns = (TextColumn("labelling"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[rate]:.0f} rows/s"), console=console) as progress:
-        task = progress.add_task("", total=None, rate=0.0)
-
-        def moved(count: int) -> None:
-            nonlocal lines
-            lines += count
-            share = stream_position(stream) / size if size else 0
-            progress.update(
-                task,
-                completed=lines,
-                total=max(lines, round(lines / share)) if share else None,
-                rate=lines / max(1e-9, time.monotonic() - begin),
-            )
-
-        yield moved
-        progress.update(task, completed=lines, total=lines)
-
-
-def stream_position(stream: Any) -> int:
-    """How many bytes of the file were read: of a .gz, the compressed ones."""
-    raw = getattr(getattr(stream, "fileobj", None), "tell", None) or stream.tell
-    try:
-        return int(raw())
-    except (OSError, ValueError):
-        return 0
-
-
-def _size(path: str) -> int:
-    return Path(path).stat().st_size if path != "-" else 0

@@ -33,7 +33,7 @@ async def replay(
 
     1. Go on from where the last replay committed, in the group `<kafka.group_id>.dlq-replay`, to where the topic ends
        now: what fails again is not replayed again.
-    2. Choose those of the reasons (of all, without any), not older than so many minutes, up to `limit`.
+    2. Choose those of the reasons (of all, without any) that died in the last so many minutes, up to `limit`.
     3. Publish them and wait until all are acknowledged.
     4. Commit past what was read. What was not chosen counts as seen: a later replay does not come back to it.
 
@@ -77,7 +77,7 @@ class Choice:
         )
 
     def message(self, record: Record) -> Message:
-        """The record as it once was on the input topic.
+        """The record as it once was on the input topic; its time, too, may mean something.
 
         With a key it goes where Kafka's default partitioner puts that key's other records, without one to the
         partition where it was: either way, in order among those like it.

@@ -5,6 +5,7 @@ producer: publishes releases in batches; at-least-once delivery.
 security: TLS and SASL. tail: reads a topic beside the groups. admin: what `streamer check` asks the cluster.
 """
 
+from streamer.kafka.admin import check_cluster, ensure_topics
 from streamer.kafka.consumer import Consumer
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.producer import AtLeastOnce, Publisher
@@ -20,5 +21,7 @@ __all__ = [
     "Publisher",
     "Tail",
     "TopicMissing",
+    "check_cluster",
     "client_options",
+    "ensure_topics",
 ]

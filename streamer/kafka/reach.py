@@ -93,7 +93,7 @@ async def reach(kafka: KafkaSettings, address: str) -> str | None:
 
 def _network(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}; see kafka.security.ca_file and check_hostname"
+        return f"its certificate is not trusted: {error.verify_message.rstrip(".")}; see kafka.security.ca_file and check_hostname"
     if isinstance(error, ssl.SSLError):
         why = (error.reason or "no reason given").replace("_", " ").lower()
         return f"TLS was not agreed on ({why}): does kafka.security.protocol name the listener's own?"
@@ -101,7 +101,7 @@ def _network(error: OSError) -> str:
         return "nothing listens there: is the broker up, and the port right?"
     if isinstance(error, socket.gaierror):
         return "the host name is not known here"
-    return error.strerror or repr(error)
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _refusal(error: KafkaError, security: SecuritySettings) -> str:
