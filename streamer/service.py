@@ -31,7 +31,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.path or BUNDLED,
         chosen.device,
         chosen.precision,
-        chosen.threads or max(1, (os.cpu_count() or 1) // workers),
+        chosen.threads or max(1, _cores() // workers),
         settings.output.evidence_tokens,
     )
     low, high = model.band
@@ -43,6 +43,11 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container may be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def brain(model: Model, settings: Settings) -> Brain:

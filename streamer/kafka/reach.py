@@ -93,7 +93,8 @@ async def reach(kafka: KafkaSettings, address: str) -> str | None:
 
 def _network(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message.rstrip(".")}; see kafka.security.ca_file and check_hostname"
+        why = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted: {why}; see kafka.security.ca_file and check_hostname"
     if isinstance(error, ssl.SSLError):
         why = (error.reason or "no reason given").replace("_", " ").lower()
         return f"TLS was not agreed on ({why}): does kafka.security.protocol name the listener's own?"
