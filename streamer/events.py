@@ -129,6 +129,7 @@ class Message:
     """A Kafka message to publish; `timestamp` is in milliseconds since the epoch.
 
     source_partition: where a message without a key goes (modulo the topic's partitions), so that order is kept.
+    partition: where it goes whatever its key, if the topic has such a partition.
     """
 
     topic: str
@@ -137,6 +138,7 @@ class Message:
     headers: Headers
     timestamp: int
     source_partition: int
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

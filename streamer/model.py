@@ -30,7 +30,7 @@ import torch
 
 from streamer.buckets import CostTable
 from streamer.events import Label, Verdict, Weight
-from streamer.tokenise import NORMALISATION, Encoded, Vocabulary
+from streamer.tokenise import NORMALISATION, Encoded, Vocabulary, warm_up
 
 BUNDLED = Path(__file__).with_name("bundled")
 FORMAT = 1
@@ -299,6 +299,7 @@ def load(
     Raises ModelError where the artefact is refused, the device is not there or no form agrees.
     """
     artefact = read_artefact(directory)
+    warm_up()
     if threads:
         torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():

@@ -79,13 +79,13 @@ class Choice:
     def message(self, record: Record) -> Message:
         """The record as it once was on the input topic; its time, too, may mean something.
 
-        With a key it goes where Kafka's default partitioner puts that key's other records, without one to the
-        partition where it was: either way, in order among those like it.
+        It goes to the partition where it was, whatever partitioner put it there: in order among those of its key.
         """
         headers = dict(record.headers)
         partition = _number(headers.get("dlq.partition"), record.partition)
         timestamp = _number(headers.get("dlq.timestamp"), record.timestamp)
-        return Message(self.topic, record.key, record.value, original(record.headers), max(timestamp, 0), partition)
+        headers_then, time_then = original(record.headers), max(timestamp, 0)
+        return Message(self.topic, record.key, record.value, headers_then, time_then, partition, partition)
 
 
 async def _replay(

@@ -75,6 +75,13 @@ def _rjieba() -> rjieba.Jieba:
     return rjieba.Jieba()
 
 
+def warm_up() -> None:
+    """Load the dictionaries now: jieba's takes most of a second, in which nothing else in the process runs."""
+    _to_simplified()
+    _rjieba().cut("")
+    _jieba()
+
+
 def normalise(text: str) -> str:
     """Fold a text to the form that the model was trained on.
 

@@ -91,13 +91,13 @@ class Consumer:
         """
         try:
             await self._consumer.start()
-            topics = await self._consumer.topics()
-        except (KafkaError, OSError) as error:
+            if self._topic not in await self._consumer.topics():
+                raise TopicMissing(self._topic)
+        except BaseException as error:
             await self._consumer.stop()
-            raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
-        if self._topic not in topics:
-            await self._consumer.stop()
-            raise TopicMissing(self._topic)
+            if isinstance(error, KafkaError | OSError):
+                raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+            raise
         self._listener = _Listener(on_assigned, on_revoked)
         self._consumer.subscribe([self._topic], listener=self._listener)
 

@@ -32,6 +32,8 @@ def _hash(key: bytes) -> int:
 
 def partition_for(message: Message, partitions: int) -> int:
     """Kafka's default partitioner (murmur2 of the key); without a key, the source's partition."""
+    if message.partition is not None and message.partition < partitions:
+        return message.partition
     return (message.source_partition if message.key is None else _hash(message.key)) % partitions
 
 
@@ -53,13 +55,13 @@ class Publisher:
         try:
             await self._producer.start()
             existing = (await self._producer.client.fetch_all_metadata()).topics()
-        except (KafkaError, OSError) as error:
+            if missing := [topic for topic in topics if topic not in existing]:
+                raise TopicMissing(missing[0])
+        except BaseException as error:
             await self._producer.stop()
-            raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
-        for topic in topics:
-            if topic not in existing:
-                await self._producer.stop()
-                raise TopicMissing(topic)
+            if isinstance(error, KafkaError | OSError):
+                raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+            raise
 
     async def stop(self) -> None:
         """Send what is waiting and close the connections."""
