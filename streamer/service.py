@@ -31,7 +31,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.path or BUNDLED,
         chosen.device,
         chosen.precision,
-        chosen.threads or max(1, _cores() // workers),
+        chosen.threads or max(1, _cores() // (2 * workers)),
         settings.output.evidence_tokens,
     )
     low, high = model.band

@@ -114,7 +114,7 @@ class ModelSettings(_Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic; `auto` takes the fastest that the golden texts agree with."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the model on the CPU; 0 takes the machine's cores divided by the workers."""
+    """Threads of the model on the CPU; 0 takes half of the cores, divided by the workers: the rest tokenise."""
     uncertain_low: Annotated[float, Field(ge=0, le=1)] | None = None
     """Scores from here on are `uncertain`; unset, the artefact's band."""
     uncertain_high: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -45,6 +45,8 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\u
 _REPEAT = re.compile(r"(.)\1{3,}", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 
+# jieba.re_han_default: the runs that jieba looks up in its dictionary.
+_RUN = re.compile(r"([\u4E00-\u9FD5a-zA-Z0-9+#&\._%\-]+)")
 # jieba.finalseg.re_skip: how jieba splits an ASCII run that its dictionary lacks.
 _ASCII_RUN = re.compile(r"([a-zA-Z0-9]+(?:\.\d+)?%?)")
 # Where jieba and rjieba part ways: outside jieba's U+4E00..U+9FD5 block, and where characters recur so
@@ -110,9 +112,17 @@ def segment_reference(text: str) -> list[str]:
 
 def segment(text: str) -> list[str]:
     """Split a text into jieba's tokens, white space included: `"".join(segment(t)) == t`."""
-    if _AMBIGUOUS.search(text):
-        return segment_reference(text)
+    if not _AMBIGUOUS.search(text):
+        return _segment(text)
+    # jieba reads runs of its own characters one by one, so only the ambiguous ones among them need to go to it.
+    runs = (run for run in _RUN.split(text) if run)
+    return [token for run in runs for token in (segment_reference if _AMBIGUOUS.search(run) else _segment)(run)]
+
+
+def _segment(text: str) -> list[str]:
     tokens: list[str] = _rjieba().cut(text)
+    if text.isalnum():
+        return tokens
     if not any(token.isascii() and not token.isalnum() and len(token) > 1 for token in tokens):
         return tokens
     return [piece for token in tokens for piece in _resplit(token)]

@@ -1,0 +1,117 @@
+"""The artefact: a directory with the served model and all that is needed to check it.
+
+weights + evaluation -> model.pt, weights.safetensors, vocabulary.txt, golden.json, README.md -> manifest.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from streamer.tokenise import NORMALISATION, Vocabulary
+from training.card import model_card
+from training.evaluate import Evaluation
+from training.golden import GOLDEN
+from training.model import Classifier
+from training.parts import Prepared
+from training.recipe import Recipe
+from training.serving import load, script, unspecialised
+
+FORMAT = 1
+
+
+class ExportError(Exception):
+    """The artefact cannot be written there."""
+
+
+def export(
+    target: Path, model: Classifier, recipe: Recipe, prepared: Prepared, evaluation: Evaluation, force: bool = False
+) -> None:
+    """Write the artefact: into a sibling of `target` first, its manifest last, then renamed.
+
+    Raises ExportError when `target` has something in it and `force` is not given.
+    """
+    refuse_to_overwrite(target, force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        partial.chmod(0o755)
+        scripted = script(model, evaluation.temperature)
+        scripted.save(str(partial / "model.pt"))
+        (partial / "weights.safetensors").write_bytes(save(scripted.state_dict()))
+        (partial / "vocabulary.txt").write_text("\n".join(prepared.vocabulary) + "\n", encoding="utf-8")
+        _write_json(
+            partial / "golden.json", golden_scores(partial / "model.pt", prepared.vocabulary, recipe.model.max_tokens)
+        )
+        manifest = manifest_of(recipe, prepared, evaluation)
+        (partial / "README.md").write_text(model_card(manifest), encoding="utf-8")
+        manifest["sha256"] = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())
+        }
+        _write_json(partial / "manifest.json", manifest)
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def refuse_to_overwrite(target: Path, force: bool) -> None:
+    """Raise ExportError when `target` has something in it, unless forced."""
+    if target.exists() and any(target.iterdir()) and not force:
+        raise ExportError(f"{target} is there already; --force replaces it")
+
+
+def manifest_of(recipe: Recipe, prepared: Prepared, evaluation: Evaluation) -> dict[str, Any]:
+    """All of the manifest but the files' digests."""
+    metrics = {"dev": asdict(evaluation.dev)} | ({"test": asdict(evaluation.test)} if evaluation.test else {})
+    return {
+        "format": FORMAT,
+        "name": recipe.name,
+        "version": recipe.version,
+        "labels": ["negative", "positive"],
+        "max_tokens": recipe.model.max_tokens,
+        "tokeniser": {"name": "jieba", "version": version("jieba"), "normalisation": NORMALISATION},
+        "temperature": evaluation.temperature,
+        "uncertain": asdict(evaluation.uncertain),
+        "uncertain_rule": recipe.band.model_dump(),
+        "data": [_data_row(recipe, prepared, index) for index in range(len(recipe.data))],
+        "metrics": metrics,
+        "recipe": recipe.model_dump(mode="json", include={"model", "optimiser", "split"}),
+        "torch": torch.__version__,
+    }
+
+
+def _data_row(recipe: Recipe, prepared: Prepared, index: int) -> dict[str, Any]:
+    source = recipe.data[index]
+    counts = asdict(prepared.counts[source.name])
+    rows = counts.pop("read")
+    about = {"name": source.name, "language": source.language, "origin": source.origin, "licence": source.licence}
+    return about | {"rows": rows} | counts
+
+
+def golden_scores(model: Path, vocabulary: Sequence[str], max_tokens: int) -> list[dict[str, Any]]:
+    """The golden texts with the scores of the saved model, its float16 weights computed with in float32."""
+    served = load(model)
+    encode = Vocabulary(vocabulary).encode
+    golden = []
+    for text in GOLDEN:
+        ids = torch.frombuffer(bytearray(encode(text, max_tokens).ids), dtype=torch.int64)
+        with unspecialised():
+            golden.append({"text": text, "score": served(ids.unsqueeze(1)).item()})
+    return golden
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,105 @@
+"""The form that is served: a TorchScript module in pad-gate form, which also splits its logit over the tokens."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamer.tokenise import PAD_ID
+from training.model import Classifier, pool
+
+
+class Serving(nn.Module):
+    """Calibrated scores from token ids; in any float format, the output is always float32.
+
+    T is between 1 and 32,767; pads stand at the end of a column. A column of pads alone has the logit 0.
+    """
+
+    __constants__ = ("hidden", "pad", "temperature")
+
+    def __init__(self, model: Classifier, temperature: float) -> None:
+        """Widen the trained weights by the pad channel, which is 1 for the pad token only."""
+        super().__init__()
+        tokens, width = model.embedding.weight.shape
+        self.pad = PAD_ID
+        self.hidden = model.lstm.hidden_size
+        self.temperature = temperature
+        self.embedding = nn.Embedding(tokens, width + 1)
+        self.lstm = nn.LSTM(width + 1, self.hidden, bidirectional=True)
+        self.head = nn.Parameter(model.head.weight.detach().reshape(2, 2 * self.hidden).clone())
+        with torch.no_grad():
+            self.embedding.weight.zero_()
+            self.embedding.weight[:, :width] = model.embedding.weight
+            self.embedding.weight[PAD_ID] = 0
+            self.embedding.weight[PAD_ID, width] = 1
+            for weight, trained in zip(self.lstm.parameters(), model.gated_weights(), strict=True):
+                weight.copy_(trained)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """P(positive), float32 [B], of token ids int64 [T, B]."""
+        states, _ = self.lstm(self.embedding(tokens))
+        logit = torch.matmul(pool(states, self.lengths(tokens)), self.head.float().reshape(-1))
+        return torch.sigmoid(logit / self.temperature)
+
+    @torch.jit.export
+    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The score [B] and the evidence [T, B], float32, of token ids int64 [T, B].
+
+        Evidence above 0 speaks for positive. Over T it sums to the calibrated logit: a unit's share of the max
+        pool goes to the step that has its maximum, the mean pool's goes to each step; pads have none.
+        """
+        states, _ = self.lstm(self.embedding(tokens))
+        lengths = self.lengths(tokens)
+        pooled = pool(states, lengths)
+        head = self.head.float()
+        logit = torch.matmul(pooled, head.reshape(-1))
+        # Each unit's step of its maximum, the last of equal ones. max(0) would give it too, but on a CPU its
+        # indices take twice as long. Where the maximum is below 0 the unit has no share and the step is moot.
+        peak = pooled[:, : 2 * self.hidden]
+        steps = torch.arange(tokens.shape[0], dtype=torch.int16, device=tokens.device).reshape(-1, 1, 1)
+        step = ((states == peak.to(states.dtype)) * steps).amax(0).long()
+        evidence = torch.matmul(states.float(), head[1]) / lengths.clamp(min=1)
+        evidence = evidence.scatter_add(0, step.t(), (peak * head[0]).t())
+        return torch.sigmoid(logit / self.temperature), evidence / self.temperature
+
+    def lengths(self, tokens: Tensor) -> Tensor:
+        """Tokens that are no pads: int64 [B]."""
+        return (tokens != self.pad).sum(0)
+
+
+def script(model: Classifier, temperature: float) -> torch.jit.ScriptModule:
+    """The served module in TorchScript, its weights in float16."""
+    with _quiet():
+        scripted = torch.jit.script(Serving(model, temperature).half().eval())
+    assert isinstance(scripted, torch.jit.ScriptModule)  # noqa: S101  # For mypy: a module in, a module out.
+    return scripted
+
+
+def load(path: Path) -> torch.jit.ScriptModule:
+    """A saved module, its weights in float32."""
+    untyped: Any = torch.jit.load
+    with _quiet():
+        loaded: torch.jit.ScriptModule = untyped(str(path), "cpu").to(torch.float32)
+    return loaded
+
+
+@contextmanager
+def unspecialised() -> Iterator[None]:
+    """Run TorchScript without its profiling executor, which compiles anew for every shape."""
+    untyped: Any = torch.jit
+    with torch.inference_mode(), untyped.optimized_execution(False):
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch.jit's deprecation warning: docs/training.md says why we stay."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit")
+        yield
