@@ -73,6 +73,9 @@ def measure(worker: Worker, count: int, timeout_s: float) -> dict[str, Any]:
         "loop_delay_max_ms": metrics["streamer_loop_delay_max_seconds"] * 1000,
         "resident_mib_at_100k": at_100k,
         "resident_mib_at_end": samples[-1][2],
+        "resident_mib_by_tenth": [
+            round(next(mib for _, done, mib in samples if done >= count * tenth / 10)) for tenth in range(1, 11)
+        ],
         "cpu_seconds": cpu_seconds(worker.process.pid),
     }
 

@@ -217,6 +217,7 @@ def _end_with_parent(pipeline: Pipeline) -> None:
 
     def closed() -> None:
         loop.remove_reader(0)
+        logging.getLogger(__name__).info("the supervising process has gone: draining")
         pipeline.stop()
 
     loop.add_reader(0, closed)
@@ -240,11 +241,12 @@ def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     from streamer.kafka import KafkaFault, TopicMissing
     from streamer.model import ModelError
     from streamer.pipeline import TooManyDeadLetters
+    from streamer.sequencer import WentBack
 
     codes: dict[tuple[type[Exception], ...], Exit] = {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
         (ModelError,): Exit.MODEL,
-        (KafkaFault, BrokerError): Exit.BROKER,
+        (KafkaFault, BrokerError, WentBack): Exit.BROKER,
         (TooManyDeadLetters,): Exit.DEAD_LETTERS,
     }
     try:
@@ -301,6 +303,8 @@ def _log(level: str, form: str) -> None:
     # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    # It tells of offsets that are no longer there, and so of records that nobody will read, at INFO only.
+    logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 
 
 if __name__ == "__main__":

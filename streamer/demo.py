@@ -102,6 +102,7 @@ async def _show(settings: Settings, metrics: Metrics, values: Iterator[bytes], s
                 screen.show(await tail.poll(0.5))
         finally:
             feeding.cancel()
+            await asyncio.wait((feeding,))
 
 
 async def _feed(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen) -> None:

@@ -150,9 +150,12 @@ class LineSink:
         self.lines = 0
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Write the messages; done when it returns."""
+        """Write the messages; done when it returns. Raises FileError where that fails."""
         lines = [_line(message) for message in messages]
-        await asyncio.to_thread(self._output.write, b"".join(lines))
+        try:
+            await asyncio.to_thread(self._output.write, b"".join(lines))
+        except OSError as error:
+            raise FileError(f"the output cannot be written: {error.strerror or error}") from None
         self.lines += len(lines)
         self._written(len(lines))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -39,6 +39,7 @@ _PAUSED_POLL_SECONDS = 0.02
 _BATCHES_AHEAD = 2  # One on the device and one that waits for it.
 _UNACKNOWLEDGED = 64  # Releases handed over whose acknowledgement is still to come.
 _LAST_COMMIT_SECONDS = 2.0  # At least so long for the last commit, even past the deadline.
+_BYTES_PER_TOKEN = 64  # A record with more counts by its bytes: the cap on tokens bounds memory as well.
 _WATCH_SECONDS = 1.0
 _PROBE_SECONDS = 0.02
 
@@ -121,6 +122,7 @@ class Pipeline:
         self._cache = VerdictCache(limits.cache_entries)
         self._dead_letters = DeadLetterLimit(limits.dead_letter_ratio, limits.dead_letter_window)
         self._too_many: TooManyDeadLetters | None = None
+        self._over = False  # The stages have ended: nothing will be acknowledged any more.
         self._revoking: frozenset[TopicPartition] = frozenset()
         self._completed: dict[TopicPartition, None] = {}  # Partitions that may have something to release.
         self._stopping = asyncio.Event()
@@ -165,6 +167,7 @@ class Pipeline:
                 for task in tasks:
                     task.cancel()
         finally:
+            self._over = True
             self._device.shutdown(wait=False, cancel_futures=True)
             self._cpu.shutdown(wait=False, cancel_futures=True)
             with contextlib.suppress(TimeoutError):
@@ -195,11 +198,15 @@ class Pipeline:
         if partitions:
             log.info("revoked partitions: %s", _names(partitions))
         self._revoking = frozenset(partitions)
-        await self._drain(self._revoking, asyncio.get_running_loop().time() + self._limits.revoke_timeout)
-        await self._commit_now()
-        self._sequencer.revoke(partitions)
-        self._progress.revoke(partitions)
-        self._observer.revoked(partitions)
+        try:
+            if not self._over:
+                await self._drain(self._revoking, asyncio.get_running_loop().time() + self._limits.revoke_timeout)
+            await self._commit_now()
+        finally:
+            self._sequencer.revoke(partitions)
+            self._progress.revoke(partitions)
+            self._has_acknowledged.set()  # A drain that waits for these need not.
+            self._observer.revoked(partitions)
 
     def unready(self, stalled_after: float) -> str | None:
         """Why the worker is not ready, in words; None when it is. `stalled_after` is in seconds."""
@@ -267,13 +274,14 @@ class Pipeline:
             ticket = self._sequencer.admit(partition, decoded.record.offset)
             if ticket is None:
                 return
-            tokens = max(1, len(encoded or ()))
+            tokens = _load(decoded.record, encoded)
             self._progress.admitted(partition, ticket.offset, tokens, time.monotonic())
             outgoing = self._immediate(decoded, encoded)
             if outgoing is not None:
                 self._complete(ticket, _Finished(outgoing, decoded.record, tokens, read_at))
             elif isinstance(decoded, Review) and encoded is not None:
-                self._bucketer.add(_Admitted(ticket, decoded, encoded, read_at), tokens, time.monotonic())
+                admitted = _Admitted(ticket, decoded, encoded, read_at)
+                self._bucketer.add(admitted, max(1, len(encoded)), time.monotonic())
                 self._has_waiting.set()
 
     def _immediate(self, decoded: Decoded, encoded: Encoded | None) -> Outgoing | None:
@@ -320,7 +328,7 @@ class Pipeline:
             outgoings = await self._on_cpu(partial(self._encode, pairs))
             for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
                 self._cache.put(admitted.encoded, verdict)
-                tokens = max(1, len(admitted.encoded))
+                tokens = _load(admitted.review.record, admitted.encoded)
                 self._complete(admitted.ticket, _Finished(outgoing, admitted.review.record, tokens, admitted.read_at))
 
     def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict]]) -> list[Outgoing]:
@@ -413,6 +421,11 @@ class Pipeline:
 
     async def _on_cpu(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
+
+
+def _load(record: Record, encoded: Encoded | None) -> int:
+    """What a record counts against the cap in flight: its tokens, or its bytes where it has many for its tokens."""
+    return max(1, len(encoded or ()), len(record.value or b"") // _BYTES_PER_TOKEN)
 
 
 def _milliseconds() -> int:

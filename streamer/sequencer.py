@@ -18,6 +18,10 @@ from streamer.events import TopicPartition
 Result = TypeVar("Result")
 
 
+class WentBack(Exception):
+    """A partition's offsets went backwards within one assignment: what is in flight belongs to another past."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """The place of an admitted record: a completion is accepted in the same generation only."""
@@ -80,14 +84,16 @@ class Sequencer(Generic[Result]):
     def admit(self, partition: TopicPartition, offset: int) -> Ticket | None:
         """Take in a record, in the order of offsets; None where the partition is not assigned.
 
-        Raises ValueError for an offset that is not above the last: the reader went back without a new
-        assignment, which is a bug.
+        Raises WentBack for an offset that is not above the last.
         """
         state = self._partitions.get(partition)
         if state is None:
             return None
         if offset <= state.last:
-            raise ValueError(f"{partition} offset {offset} after {state.last}: this is a bug")
+            raise WentBack(
+                f"{partition.topic}/{partition.partition} went back from offset {state.last} to {offset}: "
+                "was it truncated, or made anew?"
+            )
         state.last = offset
         state.admitted.append(offset)
         return Ticket(partition, state.generation, offset)

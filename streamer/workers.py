@@ -27,19 +27,22 @@ def supervise(workers: int) -> int:
         for slot in range(workers)
     ]
 
+    stopping = False
+
     def pass_on(number: int, _: object) -> None:
+        nonlocal stopping
+        stopping = True  # From here on a worker that ends has been told to: a second signal would cut the others off.
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
-    stopping = False
     while any(process.poll() is None for process in processes):
         ended = [process for process in processes if process.returncode is not None]
         if ended and not stopping:
-            stopping = True
             log.info("worker %d has ended with %d, stopping the others", ended[0].pid, ended[0].returncode)
             pass_on(signal.SIGTERM, None)
         time.sleep(_POLL_SECONDS)
-    return next((abs(process.returncode) for process in processes if process.returncode), 0)
+    codes = (process.returncode for process in processes)
+    return next((128 - code if code < 0 else code for code in codes if code), 0)

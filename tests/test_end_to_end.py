@@ -45,17 +45,17 @@ def test_labels_each_of_100_000_reviews_once_and_in_order(job: Job, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.requires("rebalancing")
+@pytest.mark.requires("rebalancing", "storage")
 def test_workers_that_join_and_leave_lose_nothing(job: Job, tmp_path: Path) -> None:
     """A second worker joins while the first is busy, which then leaves: none lost, none twice, order kept."""
-    produced = job.fill(20_000)
+    produced = job.fill(30_000)
     with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
         first.wait_for(1)
         second.wait_ready()
         produced |= job.fill(40_000)
         second.wait_for(2_000)
         assert first.stop() == 0, first.log
-        produced |= job.fill(20_000)
+        produced |= job.fill(30_000)
         results = job.results(len(produced))
         assert second.stop() == 0, second.log
     report = check(produced, results)

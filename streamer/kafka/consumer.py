@@ -113,12 +113,18 @@ class Consumer:
         """
         if self._listener is not None and self._listener.error is not None:
             raise self._listener.error
+        if self._consumer._fetcher.error_future.done():
+            # Polls would be empty for ever, while heartbeats keep the partitions with us.
+            raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has died")
         try:
             # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
         except _REFUSED as error:
             raise KafkaFault(f"not allowed to read {self._topic!r} in this group: {error}") from None
         except KafkaError as error:
+            if not error.retriable:
+                # aiokafka may have moved on past records that it then did not hand out: nothing more may be committed.
+                raise KafkaFault(f"reading {self._topic!r} failed: {error}") from None
             log.warning("reading %s failed, trying again: %s", self._topic, error)
             await asyncio.sleep(_RETRY_SECONDS)
             return {}

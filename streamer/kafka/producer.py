@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # Well below the broker's default limit of 1 MiB a batch; one message alone may be larger.
 _BATCH_BYTES = 512 * 1024
+_RETRY_SECONDS = 0.5
 
 
 @lru_cache(maxsize=8192)  # aiokafka's murmur2 is pure Python, and keys come again.
@@ -70,8 +71,9 @@ class Publisher:
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
         """Hand messages over, in this order; the awaitable returned ends once all are acknowledged.
 
-        The awaitable raises PublishRefused where the broker refuses one for good. Errors that may pass are
-        retried without an end, in order.
+        Errors that may pass are retried, in order. The awaitable raises PublishRefused where the broker refuses a
+        message for good, or a partition has had no leader for the request timeout: what came after it may have been
+        published, so nothing after it may be committed.
         """
         grouped: dict[tuple[str, int], list[Message]] = {}
         for message in messages:
@@ -101,10 +103,12 @@ class Publisher:
         while True:
             try:
                 future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
-            except KafkaTimeoutError:
-                # No room in the queue within the request timeout: the broker is away. Wait on, in order.
-                log.warning("topic %s: the broker takes nothing, trying again", topic)
             except KafkaError as error:
+                # No room in the queue within the request timeout, or no metadata: the broker is away. Wait on.
+                if isinstance(error, KafkaTimeoutError) or error.retriable:
+                    log.warning("topic %s: the broker takes nothing, trying again", topic)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
                 raise PublishRefused(f"topic {topic!r}: {error}") from None
             else:
                 return future

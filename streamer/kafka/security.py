@@ -13,6 +13,7 @@ import urllib.request
 from typing import Any
 
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import KafkaConnectionError
 
 from streamer.kafka.errors import BrokerUnreachable
 from streamer.settings import KafkaSettings, SecuritySettings
@@ -34,7 +35,10 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
         self._expires = 0.0
 
     async def token(self) -> str:
-        """A token that is valid for at least a minute. Raises BrokerUnreachable where none is to be had."""
+        """A token that is valid for at least a minute.
+
+        Raises KafkaConnectionError where none is to be had: what aiokafka takes for a failed connection, and retries.
+        """
         if time.monotonic() >= self._expires - _TOKEN_MARGIN_SECONDS:
             answer = await asyncio.to_thread(self._ask)
             self._token = str(answer["access_token"])
@@ -57,7 +61,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
         except (OSError, ValueError, KeyError, TypeError) as error:
             # Not the error's text: an answer may quote what was sent.
             code = f" with status {error.code}" if isinstance(error, urllib.error.HTTPError) else ""
-            raise BrokerUnreachable(f"{self._url}: no token: {type(error).__name__}{code}") from None
+            raise KafkaConnectionError(f"{self._url}: no token: {type(error).__name__}{code}") from None
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
