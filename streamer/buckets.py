@@ -43,6 +43,10 @@ class CostTable:
         if len(self.seconds) != len(self.lengths) or {len(row) for row in self.seconds} != {len(self.sizes)}:
             raise ValueError("seconds must have a row per length and a column per size")
 
+    def plus(self, seconds: float) -> CostTable:
+        """The same with so much more for every batch: what it costs besides the model."""
+        return CostTable(self.lengths, self.sizes, tuple(tuple(s + seconds for s in row) for row in self.seconds))
+
     def cost(self, length: int, size: int) -> float:
         """Seconds for `size` reviews of `length` tokens; beyond the table in proportion."""
         column = min(bisect_left(self.sizes, size), len(self.sizes) - 1)

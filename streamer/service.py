@@ -20,6 +20,9 @@ from streamer.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
+# What a batch costs besides the model: to choose it, to hand it over, and to publish its results by partition. Without
+# it, batches of 55 reviews looked as good as ones of 100, and a review took 0.42 ms of CPU instead of 0.32.
+_BATCH_SECONDS = 0.002
 # How long closing the connections may take once everything is drained or given up.
 _CLOSE_SECONDS = 5.0
 
@@ -54,7 +57,7 @@ def brain(model: Model, settings: Settings) -> Brain:
     """The model as the pipeline sees it, with the cost of batches measured on this machine."""
     batching = settings.batching
     costs = model.measure_costs(batching.max_reviews, batching.max_padded_tokens)
-    return Brain(model.vocabulary, model.manifest.max_tokens, model.judge, costs)
+    return Brain(model.vocabulary, model.manifest.max_tokens, model.judge, costs.plus(_BATCH_SECONDS))
 
 
 def decoder(settings: Settings) -> Decoder:

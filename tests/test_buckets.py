@@ -265,3 +265,9 @@ def test_a_percentile_is_one_of_the_values() -> None:
     """The smallest that so many do not exceed."""
     values = [float(value) for value in range(100, 0, -1)]
     assert [percentile(values, share) for share in (0.0, 0.01, 0.5, 0.505, 0.99, 1)] == [1, 1, 50, 51, 99, 100]
+
+
+def test_an_overhead_counts_for_every_batch() -> None:
+    """Once a batch, whatever its size."""
+    table = CostTable((4, 8), (1, 2), ((1.0, 2.0), (3.0, 4.0))).plus(0.5)
+    assert (table.cost(4, 1), table.cost(8, 2)) == (1.5, 4.5)
