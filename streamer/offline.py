@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import threading
 import time
@@ -73,11 +74,15 @@ async def _label(settings: Settings, source: RowSource, sink: LineSink) -> None:
 def _output(path: str) -> Iterator[IO[bytes]]:
     """Write beside the file and rename: what stands under its name is whole."""
     if path == "-":
-        yield sys.stdout.buffer
         try:
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise FileError(f"the output cannot be written: {error.strerror or error}") from None
+            yield sys.stdout.buffer
+        finally:
+            try:
+                sys.stdout.buffer.flush()
+            except OSError as error:
+                # What is left in the buffer would fail once more, and change the exit code, when the interpreter ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise FileError(f"the output cannot be written: {error.strerror or error}") from None
         return
     partial = Path(f"{path}.partial")
     try:
