@@ -33,7 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 # Milliseconds of 9999-12-31: beyond it datetime cannot follow.
 _LAST_TIME = 253_402_300_799_999
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-_MISSING = object()
+MISSING = object()
 
 
 class _Refused(Exception):
@@ -77,21 +77,21 @@ class Decoder:
             if not isinstance(parsed, dict):
                 raise _Refused(Reason.NOT_AN_OBJECT, f"the value is a JSON {_kind(parsed)}")
             body = parsed
-            text = _at(body, self.text_field)
-            if text is _MISSING:
+            text = at_path(body, self.text_field)
+            if text is MISSING:
                 raise _Refused(Reason.TEXT_MISSING, f"no field {self.text_field!r}")
             if not isinstance(text, str):
                 raise _Refused(Reason.TEXT_NOT_A_STRING, f"field {self.text_field!r} is a JSON {_kind(text)}")
-        event_time = _time(_at(body, self.event_time_field))
+        event_time = _time(at_path(body, self.event_time_field))
         if event_time is None:
             event_time = _time(attributes.get("time"))
-        identity = _scalar(_at(body, self.id_field))
+        identity = _scalar(at_path(body, self.id_field))
         return Review(
             record=record,
             text=text,
             id=attributes.get("id") if identity is None else identity,
             event_time=min(max(record.timestamp, 0), _LAST_TIME) if event_time is None else event_time,
-            group=_scalar(_at(body, self.group_field)),
+            group=_scalar(at_path(body, self.group_field)),
         )
 
 
@@ -142,13 +142,14 @@ def _text(value: object) -> str:
         raise _Refused(Reason.NOT_UTF8, f"at byte {error.start}") from None
 
 
-def _at(body: dict[str, Any], path: str) -> Any:
+def at_path(body: dict[str, Any], path: str) -> Any:
+    """What a dotted path leads to; MISSING where it leads nowhere."""
     if "." not in path:
-        return body.get(path, _MISSING)
+        return body.get(path, MISSING)
     found: Any = body
     for part in path.split("."):
         if not isinstance(found, dict) or part not in found:
-            return _MISSING
+            return MISSING
         found = found[part]
     return found
 

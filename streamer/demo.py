@@ -26,6 +26,7 @@ from streamer.model import Model
 from streamer.pipeline import Pipeline
 from streamer.service import load_model, work
 from streamer.settings import Settings, load
+from streamer.watch import printable
 
 SAMPLES = Path(__file__).with_name("samples") / "reviews.jsonl"
 
@@ -153,7 +154,7 @@ def _line(event: dict[str, Any], text: str) -> Table:
     """One result: label, score, the text's beginning, and the tokens that spoke the loudest."""
     colour = _COLOURS[event["label"]]
     tokens = [
-        f"[{'green' if item['weight'] > 0 else 'red'}]{escape(_printable(item['token']))}[/] {item['weight']:+.1f}"
+        f"[{'green' if item['weight'] > 0 else 'red'}]{escape(printable(item['token']))}[/] {item['weight']:+.1f}"
         for item in event.get("evidence", [])[:3]
     ]
     table = Table.grid(padding=(0, 1), expand=True)
@@ -162,12 +163,8 @@ def _line(event: dict[str, Any], text: str) -> Table:
     for share in (3, 2):
         table.add_column(ratio=share, no_wrap=True, overflow="ellipsis")
     label = f"[{colour}]{event['label']}[/]"
-    table.add_row(label, f"{event['score']:.3f}", Text(_printable(text)), "  ".join(tokens))
+    table.add_row(label, f"{event['score']:.3f}", Text(printable(text[:_CHARACTERS])), "  ".join(tokens))
     return table
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:_CHARACTERS])
 
 
 def _hint(settings: Settings) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
+from streamer.codec import MISSING, at_path
 from streamer.counting import counting
 from streamer.events import Message
 from streamer.feed import Feed, Interruptible, in_thread
@@ -22,7 +23,6 @@ from streamer.kafka import Publisher
 from streamer.settings import Settings
 
 _SENDS_IN_FLIGHT = 4
-_MISSING = object()
 
 
 async def produce(
@@ -83,7 +83,7 @@ class Shape:
     def check(self, value: bytes, name: str) -> None:
         """Raises FileError where the first row of the file lacks the key column."""
         row = _object(value)
-        if row is not None and self.key_column is not None and _at(row, self.key_column) is _MISSING:
+        if row is not None and self.key_column is not None and _at(row, self.key_column) is MISSING:
             raise FileError(f"{name}: no key column {self.key_column!r}; the columns are {', '.join(row) or 'none'}")
 
     def message(self, value: bytes, number: int, now: int) -> Message:
@@ -96,7 +96,7 @@ class Shape:
             text = _at(row, self.text_column)
             if self.format == "text":
                 value = _bytes(text) or b""
-            elif moved and text is not _MISSING:
+            elif moved and text is not MISSING:
                 value = orjson.dumps(_put(row, self.text_field, text))
         return Message(self.topic, key, value, (), now, number)
 
@@ -135,14 +135,7 @@ def _object(value: bytes) -> dict[str, Any] | None:
 
 def _at(row: dict[str, Any], path: str) -> Any:
     """The column of that name or, where there is none, what the dotted path leads to."""
-    if path in row:
-        return row[path]
-    found: Any = row
-    for part in path.split("."):
-        if not isinstance(found, dict) or part not in found:
-            return _MISSING
-        found = found[part]
-    return found
+    return row[path] if path in row else at_path(row, path)
 
 
 def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:
@@ -159,6 +152,6 @@ def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:
 
 def _bytes(found: Any) -> bytes | None:
     """Strings as they are, other values as JSON writes them; null and what is missing is none."""
-    if found is _MISSING or found is None:
+    if found is MISSING or found is None:
         return None
     return found.encode() if isinstance(found, str) else orjson.dumps(found)
