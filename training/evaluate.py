@@ -1,28 +1,22 @@
-"""How good a model is: overall, by source and by language, on the dev or the test part."""
+"""How good a trained network is: calibrated on the dev part, then measured there and on the test part."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
-from training.calibrate import (
-    Bools,
-    Floats,
-    Uncertain,
-    calibration_error,
-    fit_temperature,
-    log_loss,
-    scores_of,
-    uncertain_band,
-)
+from streamer.tokenise import Vocabulary
+from training.calibrate import Bools, Floats, Uncertain, fit_temperature, scores_of, uncertain_band
+from training.checklist import Checklist, run_checklist
+from training.figures import Figures, figures_of
+from training.linear import Blend, best_share
 from training.parts import Part, Prepared, reading_batches
 from training.recipe import Recipe
 
@@ -42,77 +36,97 @@ def accuracy_of(logits: Floats, positive: Bools) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures of one part. Shares are between 0 and 1."""
-
-    reviews: int
-    accuracy: float
-    by_source: dict[str, float]  # Accuracy.
-    by_language: dict[str, float]  # Accuracy.
-    log_loss: float  # In nats, calibrated.
-    ece_before: float  # Expected calibration error, 15 bins, at temperature 1.
-    ece_after: float
-    uncertain: float  # Share of reviews in the band.
-    accuracy_outside: float  # Accuracy of those outside it.
-
-
-def figures_of(logits: Floats, part: Part, recipe: Recipe, temperature: float, band: Uncertain) -> Figures:
-    """All figures of a part, from its logits."""
-    scores = scores_of(logits, temperature)
-    correct = (logits >= 0) == part.positive
-    outside = band.outside(scores)
-    names = [source.name for source in recipe.data]
-    languages = [source.language for source in recipe.data]
-
-    def share(which: Bools) -> float:
-        return round(float(correct[which].mean()), 4)
-
-    def shares(names: Sequence[str], values: npt.NDArray[Any]) -> dict[str, float]:
-        return {name: share(values == name) for name in dict.fromkeys(names) if (values == name).any()}
-
-    return Figures(
-        reviews=len(part),
-        accuracy=share(np.ones_like(correct)),
-        by_source=shares(names, np.array(names)[part.source]),
-        by_language=shares(languages, np.array(languages)[part.source]),
-        log_loss=round(log_loss(logits, part.positive, temperature), 4),
-        ece_before=round(calibration_error(scores_of(logits, 1.0), part.positive), 4),
-        ece_after=round(calibration_error(scores, part.positive), 4),
-        uncertain=round(float(1 - outside.mean()), 4),
-        accuracy_outside=share(outside) if outside.any() else 1.0,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The calibration fitted on dev, and the figures with it."""
+    """What was fitted on dev (the linear part's share, the calibration), and the figures with it."""
 
     temperature: float
     uncertain: Uncertain
     dev: Figures
     test: Figures | None  # None while a model is still being chosen.
+    checklist: Checklist | None = None
+    share: float = 0.0  # Of the linear part in the logit.
 
     def save(self, folder: Path) -> None:
         """Write `evaluation.json`."""
-        (folder / "evaluation.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        content = json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        (folder / "evaluation.json").write_text(content, encoding="utf-8")
 
 
 def load_evaluation(folder: Path) -> Evaluation:
     """Read what `Evaluation.save` wrote; raises FileNotFoundError when nothing was."""
-    read = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    test = Figures(**read["test"]) if read["test"] else None
-    return Evaluation(read["temperature"], Uncertain(**read["uncertain"]), Figures(**read["dev"]), test)
+    return TypeAdapter(Evaluation).validate_json((folder / "evaluation.json").read_bytes())
 
 
-def evaluate(model: nn.Module, recipe: Recipe, prepared: Prepared, test: bool) -> Evaluation:
-    """Fit temperature and band on dev, then take the figures of dev and, only if asked to, of test."""
-    dev = prepared.parts["dev"]
+def evaluate(model: Blend, recipe: Recipe, prepared: Prepared, test: bool) -> Evaluation:
+    """Fit share, temperature and band on dev, then take the figures of dev and, only if asked to, of test.
+
+    The linear part's share, where there is such a part, is set in `model` too.
+    Neutral reviews, the part of that name, widen the band (`uncertain_band` says how) and count for nothing else.
+    The checklist is run too: it has no part in any choice.
+    """
+    parts = prepared.parts
+    dev, neutral = parts["dev"], parts["neutral"]
+    if model.linear is not None:
+        model.share = best_share(logits_of(model.network, dev), logits_of(model.linear, dev), dev.positive)
     logits = logits_of(model, dev)
+    neutral_logits = logits_of(model, neutral) if len(neutral) else None
     temperature = fit_temperature(logits, dev.positive)
     rule = recipe.band
-    band = uncertain_band(scores_of(logits, temperature), dev.positive, rule.accuracy, rule.least, rule.most)
+    band = uncertain_band(
+        scores_of(logits, temperature),
+        dev.positive,
+        rule.accuracy,
+        rule.least,
+        rule.most,
+        None if neutral_logits is None else scores_of(neutral_logits, temperature),
+    )
     held_out = None
     if test:
-        part = prepared.parts["test"]
-        held_out = figures_of(logits_of(model, part), part, recipe, temperature, band)
-    return Evaluation(temperature, band, figures_of(logits, dev, recipe, temperature, band), held_out)
+        part = parts["test"]
+        held_out = figures_of_part(logits_of(model, part), part, recipe, temperature, band)
+    return Evaluation(
+        temperature,
+        band,
+        dev=figures_of_part(logits, dev, recipe, temperature, band, neutral_logits),
+        test=held_out,
+        checklist=run_checklist(scorer(model, prepared.vocabulary, recipe.model.max_tokens, temperature)),
+        share=model.share,
+    )
+
+
+def figures_of_part(
+    logits: Floats, part: Part, recipe: Recipe, temperature: float, band: Uncertain, neutral: Floats | None = None
+) -> Figures:
+    """All figures of a part, from its logits [N] and those of neutral reviews [M]."""
+    return figures_of(
+        logits,
+        part.positive,
+        np.array([source.name for source in recipe.data])[part.source],
+        np.array([source.language for source in recipe.data])[part.source],
+        part.lengths,
+        temperature,
+        band,
+        neutral,
+        part.seen,
+    )
+
+
+def scorer(
+    model: nn.Module, vocabulary: Sequence[str], max_tokens: int, temperature: float
+) -> Callable[[Sequence[str]], list[float]]:
+    """A function from texts to calibrated scores, as the artefact made of this network would give them."""
+    encoder = Vocabulary(vocabulary)
+
+    def scores(texts: Sequence[str]) -> list[float]:
+        ids = [np.frombuffer(encoder.encode(text, max_tokens).ids, np.int64) for text in texts]
+        starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        part = Part(
+            ids=np.concatenate(ids).astype(np.int32),
+            starts=starts,
+            positive=np.zeros(len(ids), np.bool_),
+            source=np.zeros(len(ids), np.int64),
+        )
+        found: list[float] = scores_of(logits_of(model, part), temperature).tolist()
+        return found
+
+    return scores

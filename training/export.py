@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from streamer.tokenise import NORMALISATION, Vocabulary
 from training.card import model_card
 from training.evaluate import Evaluation
 from training.golden import GOLDEN
-from training.model import Classifier
+from training.linear import Blend
 from training.parts import Prepared
 from training.recipe import Recipe
 from training.serving import load, script, unspecialised
@@ -35,10 +35,17 @@ class ExportError(Exception):
 
 
 def export(
-    target: Path, model: Classifier, recipe: Recipe, prepared: Prepared, evaluation: Evaluation, force: bool = False
+    target: Path,
+    model: Blend,
+    recipe: Recipe,
+    prepared: Prepared,
+    evaluation: Evaluation,
+    plots: Mapping[str, bytes],
+    force: bool = False,
 ) -> None:
     """Write the artefact: into a sibling of `target` first, its manifest last, then renamed.
 
+    plots: files for the model card, by name.
     Raises ExportError when `target` has something in it and `force` is not given.
     """
     refuse_to_overwrite(target, force)
@@ -46,14 +53,16 @@ def export(
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         partial.chmod(0o755)
-        scripted = script(model, evaluation.temperature)
+        scripted = script(model.network, evaluation.temperature, model.linear, evaluation.share)
         scripted.save(str(partial / "model.pt"))
         (partial / "weights.safetensors").write_bytes(save(scripted.state_dict()))
         (partial / "vocabulary.txt").write_text("\n".join(prepared.vocabulary) + "\n", encoding="utf-8")
         _write_json(
             partial / "golden.json", golden_scores(partial / "model.pt", prepared.vocabulary, recipe.model.max_tokens)
         )
-        manifest = manifest_of(recipe, prepared, evaluation)
+        for name, content in plots.items():
+            (partial / name).write_bytes(content)
+        manifest = manifest_of(recipe, prepared, evaluation) | {"plots": sorted(plots)}
         (partial / "README.md").write_text(model_card(manifest), encoding="utf-8")
         manifest["sha256"] = {
             file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())
@@ -84,11 +93,14 @@ def manifest_of(recipe: Recipe, prepared: Prepared, evaluation: Evaluation) -> d
         "max_tokens": recipe.model.max_tokens,
         "tokeniser": {"name": "jieba", "version": version("jieba"), "normalisation": NORMALISATION},
         "temperature": evaluation.temperature,
+        "linear_share": evaluation.share,
         "uncertain": asdict(evaluation.uncertain),
         "uncertain_rule": recipe.band.model_dump(),
         "data": [_data_row(recipe, prepared, index) for index in range(len(recipe.data))],
+        "leaks": prepared.leaks,
         "metrics": metrics,
-        "recipe": recipe.model_dump(mode="json", include={"model", "optimiser", "split"}),
+        "checklist": asdict(evaluation.checklist) if evaluation.checklist else None,
+        "recipe": recipe.model_dump(mode="json", include={"model", "words", "bigrams", "optimiser", "split"}),
         "torch": torch.__version__,
     }
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-PartName = Literal["train", "dev", "test"]
-PARTS: tuple[PartName, ...] = ("train", "dev", "test")
+PartName = Literal["train", "dev", "neutral", "test"]
+PARTS: tuple[PartName, ...] = ("train", "dev", "test")  # Those with two classes.
+ALL_PARTS: tuple[PartName, ...] = ("train", "dev", "neutral", "test")  # Neutral: dev's reviews of no class.
 
 # Reviews are sorted by length within windows of this many batches: enough to leave little padding, few
 # enough that a batch's company still changes from epoch to epoch.
@@ -27,10 +28,23 @@ class Counts:
     read: int
     empty: int  # No token left after normalisation.
     duplicate: int  # Seen before, here or in an earlier source.
-    conflicting: int  # Their text comes with both labels.
+    conflicting: int  # Their text comes with two labels.
     train: int
     dev: int
     test: int
+    neutral: int = 0  # In the neutral part.
+    neutral_dropped: int = 0  # Neutral ones that would be in train or test.
+    overlap: int = 0  # Of a fixed part, dropped because another part has their text.
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """How many texts of a source, in one of its parts, are in another part too."""
+
+    source: str
+    part: PartName
+    other: PartName
+    texts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +52,19 @@ class Part:
     """Encoded reviews: review n has the ids `ids[starts[n] : starts[n + 1]]`.
 
     ids: int32, all reviews joined. starts: int64 [N + 1]. positive: bool [N]. source: int64 [N], an index
-    into `Prepared.sources`.
+    into `Prepared.sources`. seen: bool [N], whether the text of a test review is in train, dev or neutral too; all
+    False when not given. Those of the part "neutral" are all "not positive" and must never be trained on.
     """
 
     ids: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
     positive: npt.NDArray[np.bool_]
     source: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if not len(self.seen):
+            object.__setattr__(self, "seen", np.zeros(len(self.positive), np.bool_))
 
     def __len__(self) -> int:
         return len(self.positive)
@@ -70,9 +90,10 @@ class Prepared:
     digest: str  # Of the recipe and of the files' bytes: the same digest, the same contents.
     sources: tuple[str, ...]
     vocabulary: tuple[str, ...]
-    parts: dict[PartName, Part]
+    parts: dict[PartName, Part]  # All four; only the neutral one may be empty.
     counts: dict[str, Counts]  # By source.
-    leaks: int  # Texts that are in more than one part: 0, or the split is wrong.
+    leaks: int  # Texts that are in more than one part: 0, unless a source is told to keep them.
+    leak_report: tuple[Leak, ...] = ()  # The same by source and pair of parts.
 
     def save(self, folder: Path) -> None:
         """Write `prepared.npz` and, last, `prepared.json`."""
@@ -83,6 +104,7 @@ class Prepared:
         about = {
             "digest": self.digest,
             "leaks": self.leaks,
+            "leak_report": [asdict(leak) for leak in self.leak_report],
             "counts": {name: asdict(counts) for name, counts in self.counts.items()},
             "sources": self.sources,
             "vocabulary": self.vocabulary,
@@ -91,13 +113,13 @@ class Prepared:
 
 
 def load_prepared(folder: Path) -> Prepared:
-    """Read what `Prepared.save` wrote; raises FileNotFoundError when nothing was."""
+    """Read what `Prepared.save` wrote, also before there were neutral parts; raises FileNotFoundError when nothing was.
+
+    The digest tells whether it is still of use.
+    """
     about = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     with np.load(folder / "prepared.npz", allow_pickle=False) as arrays:
-        parts = {
-            name: Part(*(arrays[f"{name}_{field}"] for field in ("ids", "starts", "positive", "source")))
-            for name in PARTS
-        }
+        parts = {name: _load_part(arrays, name) for name in ALL_PARTS}
     return Prepared(
         digest=about["digest"],
         sources=tuple(about["sources"]),
@@ -105,7 +127,19 @@ def load_prepared(folder: Path) -> Prepared:
         parts=parts,
         counts={name: Counts(**counts) for name, counts in about["counts"].items()},
         leaks=about["leaks"],
+        leak_report=tuple(Leak(**leak) for leak in about.get("leak_report", ())),
     )
+
+
+def _load_part(arrays: Mapping[str, npt.NDArray[Any]], name: PartName) -> Part:
+    fields = (name + suffix for suffix in ("_ids", "_starts", "_positive", "_source", "_seen"))
+    found = [arrays[field] for field in fields if field in arrays]
+    return Part(*found) if found else no_reviews()
+
+
+def no_reviews() -> Part:
+    """A part with nothing in it."""
+    return Part(np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64))
 
 
 def training_batches(

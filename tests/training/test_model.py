@@ -8,14 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.model import Classifier
+from training.model import Classifier, servable
+from training.recipe import Kind, Model
 
 VOCABULARY = 50
+SHAPES: list[tuple[Kind, bool, int]] = [
+    (kind, bidirectional, layers)
+    for kind in ("lstm", "gru", "rnn")
+    for bidirectional in (True, False)
+    for layers in (1, 2)
+]
 
 
-def model(hidden: int = 16, width: int = 15) -> Classifier:
+def model(
+    hidden: int = 16, width: int = 15, kind: Kind = "lstm", bidirectional: bool = True, layers: int = 1
+) -> Classifier:
     torch.manual_seed(1)
-    network = Classifier(VOCABULARY, width, hidden).eval()
+    network = Classifier(VOCABULARY, width, hidden, kind=kind, bidirectional=bidirectional, layers=layers).eval()
     with torch.no_grad():
         for weight in network.parameters():
             weight.normal_(std=0.3)
@@ -51,6 +60,42 @@ def test_the_pad_gate_form_gives_the_packed_gradients() -> None:
         gradients.append([weight.grad for weight in network.parameters()])
     for actual, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "bidirectional", "layers"), SHAPES)
+def test_every_shape_gives_the_packed_logits_and_gradients(kind: Kind, bidirectional: bool, layers: int) -> None:
+    """Turning reviews round is as good as packing them; pads beyond the longest change nothing either."""
+    tokens = batch([3, 11, 1, 30], extra=2)
+    results = []
+    for form in ("forward", "forward_packed"):
+        network = model(kind=kind, bidirectional=bidirectional, layers=layers)
+        logits = getattr(network, form)(tokens)
+        logits.square().sum().backward()
+        results.append([logits.detach(), *(weight.grad for weight in network.parameters())])
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_turned_form_gives_the_pad_gate_forms_logits() -> None:
+    """The served shape could be computed as the others are; it is only faster in its own form."""
+    network, tokens = model(), batch([3, 11, 1, 30])
+    expected = network(tokens)
+    network.pad_gated = False
+    torch.testing.assert_close(network(tokens), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ({}, None),
+        ({"kind": "gru"}, "its kind is gru; served are LSTMs only"),
+        ({"bidirectional": False}, "it reads in one direction; served are bidirectional LSTMs only"),
+        ({"layers": 2}, "it has 2 layers; served is one only"),
+    ],
+)
+def test_one_bidirectional_lstm_layer_is_served(shape: dict[str, object], reason: str | None) -> None:
+    """Others are for comparison, and the reason is said."""
+    assert servable(Model.model_validate(shape)) == reason
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamer.tokenise import PAD, UNKNOWN, Vocabulary
 from tests.training.reviews import synthetic, write_csv
 from training.data import DataError
-from training.parts import PARTS, Counts, load_prepared
-from training.prepare import choose_vocabulary, count_leaks, digest_of, part_of, prepare, text_key
-from training.recipe import Recipe
+from training.parts import ALL_PARTS, PARTS, Counts, load_prepared
+from training.prepare import choose_vocabulary, digest_of, prepare
+from training.recipe import Recipe, load_recipe
 
 
 def recipe(*files: str, **model: Any) -> Recipe:
@@ -35,6 +34,17 @@ def test_every_review_is_accounted_for(tmp_path: Path) -> None:
     assert counts["a.csv"] == Counts(read=203, empty=1, duplicate=0, conflicting=1, **kept_a)
     assert counts["b.csv"] == Counts(read=3, empty=0, duplicate=1, conflicting=1, **kept_b)
     assert (sum(kept_a.values()), sum(kept_b.values())) == (201, 1)
+
+
+def test_reviews_of_a_small_source_may_be_repeated_in_train(tmp_path: Path) -> None:
+    """In train only: figures count each review once."""
+    write_csv(tmp_path / "a.csv", synthetic(200))
+    once = recipe("a.csv")
+    thrice = once.model_copy(update={"data": (once.data[0].model_copy(update={"repeat": 3}),)})
+    one, three = (prepare(repeated, tmp_path, tmp_path) for repeated in (once, thrice))
+    assert len(three.parts["train"]) == 3 * len(one.parts["train"])
+    assert len(three.parts["dev"]) == len(one.parts["dev"])
+    assert three.counts == one.counts
 
 
 def test_ids_are_those_that_serving_makes(tmp_path: Path) -> None:
@@ -72,7 +82,8 @@ def test_prepared_data_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     prepared.save(tmp_path)
     again = load_prepared(tmp_path)
     assert (again.vocabulary, again.counts, again.digest) == (prepared.vocabulary, prepared.counts, prepared.digest)
-    for name in PARTS:
+    assert list(again.parts) == list(ALL_PARTS)
+    for name in ALL_PARTS:
         np.testing.assert_array_equal(again.parts[name].ids, prepared.parts[name].ids)
         np.testing.assert_array_equal(again.parts[name].positive, prepared.parts[name].positive)
 
@@ -88,31 +99,87 @@ def test_the_digest_follows_the_recipe_and_the_bytes(tmp_path: Path) -> None:
 def test_too_few_reviews_to_split_are_an_error(tmp_path: Path) -> None:
     """Better than a dev part with nothing in it."""
     write_csv(tmp_path / "a.csv", synthetic(4))
-    with pytest.raises(DataError, match="too few reviews"):
+    with pytest.raises(DataError, match=r"too few reviews: the dev part lacks a class \(0 positive, 0 negative\)"):
         prepare(recipe("a.csv"), tmp_path, tmp_path)
 
 
-@given(st.text(), st.integers(0, 9))
-def test_a_text_is_always_in_the_same_part(text: str, seed: int) -> None:
-    """Whatever else is in the data, also for lone surrogates."""
-    assert part_of(text, seed, 0.1, 0.1) == part_of(text, seed, 0.1, 0.1)
+def test_too_few_tokens_for_a_vocabulary_are_an_error(tmp_path: Path) -> None:
+    """Nothing could be learnt from them."""
+    rows = [
+        (f"{'好' if number % 2 else '差'}{number}", "positive" if number % 2 else "negative") for number in range(99)
+    ]
+    write_csv(tmp_path / "a.csv", rows)
+    with pytest.raises(
+        DataError, match=r"only 4 tokens for the vocabulary, which needs 16; the train part has \d+ rev"
+    ):
+        prepare(recipe("a.csv"), tmp_path, tmp_path)
 
 
-def test_parts_are_of_the_wanted_sizes() -> None:
-    """A hash spreads evenly."""
-    parts = [part_of(str(number), 1, 0.1, 0.2) for number in range(5000)]
-    assert [round(parts.count(part) / 5000, 1) for part in PARTS] == [0.7, 0.1, 0.2]
+def test_of_a_very_long_text_training_sees_what_serving_does(tmp_path: Path) -> None:
+    """Head and tail of 64 characters a token, cut out before anything is read."""
+    long = "cup " * 100 + "desk " * 200 + "cup " * 100
+    rows = [*synthetic(300), (long, "positive")]
+    write_csv(tmp_path / "a.csv", rows)
+    prepared = prepare(recipe("a.csv", max_tokens=8, characters=1), tmp_path, tmp_path)
+    expected = Vocabulary(prepared.vocabulary).encode(long, 8).ids
+    found = [
+        part.ids[start:end].astype(np.int64).tobytes()
+        for part in prepared.parts.values()
+        for start, end in zip(part.starts, part.starts[1:], strict=False)
+    ]
+    assert expected in found
+    assert prepared.parts["train"].lengths.max() == 8
 
 
-def test_texts_that_differ_in_punctuation_are_the_same_text() -> None:
-    """Only their letters and digits count, unless they have none."""
-    assert text_key("很好，a 1！") == text_key("很好a1")
-    assert text_key("!!") != text_key("??")
+def test_neutral_reviews_of_dev_are_a_part_of_their_own(tmp_path: Path) -> None:
+    """Those of train and test are dropped; no token of theirs makes it into the vocabulary."""
+    rows = [*synthetic(300), *((f"一般般 {number}", "neutral") for number in range(300))]
+    write_csv(tmp_path / "a.csv", [*rows, rows[-1], ("两边", "neutral"), ("两边", "positive")])
+    chosen = recipe("a.csv", characters=1)
+    source = chosen.data[0].model_copy(update={"neutral": ("neutral",)})
+    prepared = prepare(chosen.model_copy(update={"data": (source,)}), tmp_path, tmp_path)
+    part, counts = prepared.parts["neutral"], prepared.counts["a.csv"]
+    assert 10 < len(part) == counts.neutral < 60
+    assert not part.positive.any()
+    assert counts.neutral + counts.neutral_dropped + counts.duplicate == 301
+    assert counts.conflicting == 2
+    assert "一般" not in prepared.vocabulary
+    assert sum(asdict(counts).values()) == 2 * counts.read
 
 
-def test_leaks_are_counted_between_all_parts() -> None:
-    """Each pair once."""
-    assert count_leaks([{"a", "b"}, {"b", "c"}, {"a", "c"}]) == 3
+def test_test_reviews_that_training_has_seen_are_marked(tmp_path: Path) -> None:
+    """So that a published test file can be reported whole and without them; what is saved says so too."""
+    rows = synthetic(300)
+    write_csv(tmp_path / "a.csv", rows[:200])
+    write_csv(tmp_path / "b.csv", [*rows[190:], rows[299]])
+    chosen = recipe("a.csv", "b.csv", characters=1)
+    train, test = (
+        source.model_copy(update=fields)
+        for source, fields in zip(chosen.data, ({"part": "train"}, {"part": "test", "overlap": "keep"}), strict=True)
+    )
+    prepared = prepare(chosen.model_copy(update={"data": (train, test)}), tmp_path, tmp_path)
+    assert prepared.parts["test"].seen.tolist() == [True] * 10 + [False] * 101
+    assert not prepared.parts["train"].seen.any()
+    assert prepared.leaks == sum(leak.texts for leak in prepared.leak_report) == 10
+    prepared.save(tmp_path)
+    again = load_prepared(tmp_path)
+    assert (again.leaks, again.leak_report) == (10, prepared.leak_report)
+    assert again.parts["test"].seen.sum() == 10
+
+
+def test_files_beside_the_recipe_and_the_digest_know_nothing_of_the_machine(tmp_path: Path) -> None:
+    """The same recipe and files in another folder are the same data."""
+    digests = set()
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_csv(folder / "a.csv", synthetic(200))
+        data = '[[data]]\nname="a"\nlanguage="zh"\norigin=""\nlicence=""\npath="./a.csv"\n'
+        text = f'name = "x"\nversion = "1"\noptimiser = {{ epochs = 1 }}\n{data}'
+        (folder / "r.toml").write_text(text, encoding="utf-8")
+        prepared = prepare(load_recipe(str(folder / "r.toml")), tmp_path / "data", tmp_path)
+        digests.add(prepared.digest)
+    assert len(digests) == 1
 
 
 def test_the_vocabulary_keeps_characters_then_the_commonest_tokens() -> None:

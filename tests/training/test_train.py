@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.training.reviews import synthetic, write_csv
+from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.metrics import Epoch, Steps
 from training.parts import Prepared
 from training.prepare import prepare
 from training.recipe import Recipe
-from training.train import drop_tokens, rate_at, train
+from training.train import Training, begin, drop_tokens, rate_at, stalled, train
 
 SMALL = {"vocabulary": 200, "characters": 1, "width": 15, "hidden": 16, "max_tokens": 32}
 
@@ -27,20 +32,122 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(recipe(), folder, folder)
 
 
+def trained(prepared: Prepared, **optimiser: object) -> Training:
+    wanted = recipe(**optimiser)
+    training = begin(wanted, len(prepared.vocabulary))
+    train(training, wanted, prepared)
+    return training
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_plain_difference_is_learnt(prepared: Prepared, precision: str) -> None:
     """Two classes told apart by a word are told apart, in either precision."""
-    _, history = train(recipe(precision=precision), prepared, say=lambda line: None)
+    history = trained(prepared, precision=precision).history
     assert history[-1].dev_accuracy > 0.95
     assert history[-1].train_loss < history[0].train_loss
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+def test_every_kind_learns(prepared: Prepared, kind: str) -> None:
+    """Also in one direction and in two layers."""
+    wanted = recipe(epochs=4)
+    model = wanted.model.model_copy(update={"kind": kind, "bidirectional": False, "layers": 2})
+    wanted = wanted.model_copy(update={"model": model})
+    training = begin(wanted, len(prepared.vocabulary))
+    train(training, wanted, prepared)
+    assert max(epoch.dev_accuracy for epoch in training.history) > 0.9
+
+
 def test_the_same_recipe_gives_the_same_weights(prepared: Prepared) -> None:
     """A seed decides all that is random."""
-    lines: list[str] = []
-    (first, _), (second, _) = (train(recipe(epochs=1), prepared, say=lines.append) for _ in range(2))
+    first, second = (trained(prepared, epochs=1).best for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert lines[0].startswith("epoch 1: train loss")
+
+
+class Killed(Exception):
+    """In place of a signal, right after a checkpoint."""
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_resumed_training_ends_with_the_very_same_weights(prepared: Prepared, precision: str, tmp_path: Path) -> None:
+    """Model, average, best weights and optimiser, to the last bit; and the history but for the clock."""
+    wanted = recipe(precision=precision)
+    expected = trained(prepared, precision=precision)
+
+    def kept_then_killed(training: Training) -> None:
+        save_checkpoint(tmp_path / "checkpoint.pt", training, "digest")
+        raise Killed
+
+    with pytest.raises(Killed):
+        train(begin(wanted, len(prepared.vocabulary)), wanted, prepared, keep=kept_then_killed)
+    torch.manual_seed(99)  # Whatever the process did in between.
+    actual = begin(wanted, len(prepared.vocabulary))
+    load_checkpoint(tmp_path / "checkpoint.pt", actual, "digest")
+    train(actual, wanted, prepared)
+
+    for one, other in (
+        (actual.model.state_dict(), expected.model.state_dict()),
+        (actual.averaged.state_dict(), expected.averaged.state_dict()),
+        (actual.best, expected.best),
+        *zip(
+            actual.optimiser.state_dict()["state"].values(),
+            expected.optimiser.state_dict()["state"].values(),
+            strict=True,
+        ),
+    ):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    histories = [
+        [replace(epoch, seconds=0.0, tokens_per_s=0.0) for epoch in training.history] for training in (actual, expected)
+    ]
+    assert histories[0] == histories[1]
+    assert actual.step == expected.step
+
+
+def test_a_checkpoint_of_something_else_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+    """Other data or another recipe, a damaged file, and one that would run code."""
+    training = begin(recipe(), len(prepared.vocabulary))
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, training, "one")
+    with pytest.raises(CheckpointError, match="of another recipe or other data"):
+        load_checkpoint(path, training, "other")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="damaged or no checkpoint"):
+        load_checkpoint(path, training, "one")
+    torch.save({"format": 1, "digest": "one", "model": Path("code")}, path)
+    with pytest.raises(CheckpointError, match="damaged or no checkpoint"):
+        load_checkpoint(path, training, "one")
+
+
+def test_training_stops_when_dev_gets_no_better(prepared: Prepared) -> None:
+    """`patience` epochs after the best one, the first of equal ones; its weights are kept."""
+    history = trained(prepared, epochs=30, patience=2).history
+    accuracies = [epoch.dev_accuracy for epoch in history]
+    assert len(history) == accuracies.index(max(accuracies)) + 3 < 30
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [([], False), ([0.5], False), ([0.5, 0.5], False), ([0.5, 0.5, 0.4], True), ([0.5, 0.4, 0.6], False)],
+)
+def test_patience_is_counted_from_the_best_epoch(accuracies: list[float], expected: bool) -> None:
+    """An equal epoch is no better one."""
+    history = [Epoch(1, 0.0, 0.0, accuracy, 0.0, 0.0) for accuracy in accuracies]
+    assert stalled(history, 2) == expected
+
+
+def test_it_is_told_how_a_training_goes(prepared: Prepared) -> None:
+    """Every twenty steps and at an epoch's end, then the epoch."""
+    events: list[Steps | Epoch] = []
+    wanted = recipe(epochs=2, batch=8)
+    train(begin(wanted, len(prepared.vocabulary)), wanted, prepared, events.append)
+    steps = [event for event in events if isinstance(event, Steps)]
+    each = -(-len(prepared.parts["train"]) // 8)
+    assert [event.step for event in steps if event.epoch == 1] == [*range(20, each, 20), each]
+    assert steps[-1].step == 2 * each == 2 * steps[-1].of
+    assert all(event.loss > 0 and event.gradient_norm > 0 and event.tokens_per_s > 0 for event in steps)
+    assert [event.epoch for event in events if isinstance(event, Epoch)] == [1, 2]
+    assert str(events[-1]).startswith("epoch 2: train loss")
 
 
 def test_the_rate_rises_then_falls_to_nothing() -> None:

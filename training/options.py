@@ -1,0 +1,73 @@
+"""The options that all commands have, written once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+_OWN = "Your own reviews"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every command is told besides its recipe."""
+
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe: model.kind=gru.")
+    ] = None
+    data_dir: Annotated[Path, typer.Option(help="What the recipe's paths are relative to.")] = Path()
+    cache: Annotated[Path, typer.Option(help="Where fetched packages are kept.")] = Path(".cache/training")
+    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe's name>")] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="Of torch; on busy cores one is faster than several.")] = (
+        None
+    )
+    force: Annotated[
+        bool, typer.Option("--force", help="Take over the folder of another run; replace an artefact.")
+    ] = False
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="A .csv, .tsv or .jsonl file, also .gz, added to the recipe's.", rich_help_panel=_OWN),
+    ] = None
+    text_column: Annotated[str, typer.Option(help="The column of texts, also of --data.", rich_help_panel=_OWN)] = (
+        "text"
+    )
+    label_column: Annotated[str, typer.Option(help="The column of labels, also of --data.", rich_help_panel=_OWN)] = (
+        "label"
+    )
+    language: Annotated[
+        str | None, typer.Option(help="For the figures by language only.", rich_help_panel=_OWN, show_default="zh")
+    ] = None
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command for Typer: it gets `Options` as its argument `options`, and the user their fields as options.
+
+    Its other parameters stay its own and are shown first.
+    """
+    shared = {field.name: field.default for field in fields(Options)}
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        options = Options(**{name: given.pop(name) for name in shared})
+        command(options=options, **given)
+
+    hints = get_type_hints(command, include_extras=True) | get_type_hints(Options, include_extras=True)
+    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "options"]
+    parameters = [
+        *((parameter.name, parameter.default) for parameter in own),
+        *shared.items(),
+    ]
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # What inspect and Typer read.
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+            for name, default in parameters
+        ]
+    )
+    called.__annotations__ = {name: hints[name] for name, _ in parameters}
+    return called
