@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench format docs clean
+.PHONY: demo test check bench peers format docs clean
 
 demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 	$(BIN)/streamer demo
@@ -17,8 +17,11 @@ check: $(VENV)/.test ## Lint and types alone.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.test ## Reviews per second, loop delay and memory of one worker. ARGS="--reviews 1000000" for more.
-	$(BIN)/python -m benchmarks.throughput $(ARGS)
+bench: ARGS ?= throughput
+bench: $(VENV)/.test ## Measure a part and record it: throughput, or another, as in ARGS="stages --reviews 1000".
+	$(BIN)/python -m benchmarks $(ARGS)
+
+peers: $(VENV)/.peers ## What the benchmark end_to_end compares with, in an environment of its own.
 
 format: $(VENV)/.test ## Put the code into its form.
 	$(BIN)/ruff check --fix .
@@ -43,4 +46,13 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	@echo "Installing into $(VENV); torch alone is some 3 GB, so this takes a few minutes the first time."
 	$(BIN)/pip install --quiet --editable '.[demo,training]' --group dev
+	@touch $@
+
+# It sees all of the other environment, so that torch is not there twice; what it wants older comes first.
+$(VENV)/.peers: $(VENV)/.test
+	$(BIN)/python -m venv $(VENV)/peers
+	$(VENV)/peers/bin/python -m pip install --quiet --upgrade pip setuptools
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)/peers/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	$(VENV)/peers/bin/python -m pip install --quiet --group peers
 	@touch $@

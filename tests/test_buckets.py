@@ -1,4 +1,7 @@
-"""Batches: nothing lost, nothing late, never larger than allowed; and what that does to waits and padding."""
+"""Batches: nothing lost, nothing late, never larger than allowed.
+
+What that does to waits and padding is in tests/benchmarks/test_queueing.py.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.simulation import (
-    FIXED_SIZE,
-    MAX_PADDED_TOKENS,
-    MAX_REVIEWS,
-    MAX_WAIT,
-    SHOP_REVIEWS,
-    WINDOW,
-    ArrivalOrder,
-    Policy,
-    SortedWindow,
-    percentile,
-    plausible_costs,
-    poisson,
-    read_trace,
-    simulate,
-)
+from benchmarks.queueing import plausible_costs
 from streamer.buckets import Batch, Bucketer, CostTable
 
 TABLE = CostTable((10, 20), (1, 4, 8), ((1.0, 2.0, 4.0), (3.0, 4.0, 8.0)))
@@ -215,56 +203,6 @@ def test_a_crooked_table_is_refused(
     """Descending, repeated, or with seconds that do not fit."""
     with pytest.raises(ValueError, match=message):
         CostTable(lengths, sizes, seconds)
-
-
-def buckets() -> Bucketer[int]:
-    return Bucketer(plausible_costs(), MAX_WAIT, MAX_REVIEWS, MAX_PADDED_TOKENS)
-
-
-def plain_capacity() -> float:
-    """Reviews per second that a server in plain arrival order gets through."""
-    backlog = poisson(float("inf"), 10_000, SHOP_REVIEWS, seed=1)
-    return simulate(backlog, ArrivalOrder(FIXED_SIZE), plausible_costs()).throughput
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_no_review_waits_long_while_inference_keeps_up(seed: int) -> None:
-    """At 60 % of what plain arrival order could do: the longest wait, the batch before it and one more."""
-    arrivals = poisson(0.6 * plain_capacity(), 10_000, SHOP_REVIEWS, seed)
-    report = simulate(arrivals, buckets(), plausible_costs())
-    assert max(report.waits) <= MAX_WAIT + 2 * report.busiest
-
-
-def test_buckets_pad_less_than_arrival_order_under_a_backlog() -> None:
-    """Nine tenths of the tokens are real, against a fifth; the throughput follows."""
-    backlog = poisson(float("inf"), 10_000, SHOP_REVIEWS, seed=2)
-    bucketed = simulate(backlog, buckets(), plausible_costs())
-    plain = simulate(backlog, ArrivalOrder(FIXED_SIZE), plausible_costs())
-    assert bucketed.efficiency > 0.9
-    assert plain.efficiency < 0.2
-    assert bucketed.throughput > 4 * plain.throughput
-
-
-@pytest.mark.parametrize("policy", [buckets(), ArrivalOrder(8), SortedWindow(WINDOW, 8, 1024)])
-def test_a_simulation_judges_every_review_once(policy: Policy) -> None:
-    """Under each policy; the latency is the wait and the batch, and real tokens are what came."""
-    arrivals = poisson(5_000.0, 2_000, SHOP_REVIEWS, seed=3)
-    report = simulate(arrivals, policy, plausible_costs())
-    assert report.tokens == sum(arrival.length for arrival in arrivals)
-    assert all(0 <= wait < latency for wait, latency in zip(report.waits, report.latencies, strict=True))
-    assert report == simulate(arrivals, policy, plausible_costs())
-
-
-def test_a_trace_is_read_in_the_order_of_time() -> None:
-    """Whatever the order of its lines; blank ones are none."""
-    arrivals = read_trace(["0.5 3", "", "0.25 8\n"])
-    assert [(arrival.at, arrival.length) for arrival in arrivals] == [(0.25, 8), (0.5, 3)]
-
-
-def test_a_percentile_is_one_of_the_values() -> None:
-    """The smallest that so many do not exceed."""
-    values = [float(value) for value in range(100, 0, -1)]
-    assert [percentile(values, share) for share in (0.0, 0.01, 0.5, 0.505, 0.99, 1)] == [1, 1, 50, 51, 99, 100]
 
 
 def test_an_overhead_counts_for_every_batch() -> None:

@@ -1,0 +1,43 @@
+"""What of the throughput part needs no broker: its texts, and what it says of its figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import throughput
+
+FIGURES: dict[str, Any] = {
+    "reviews": 1000,
+    "reviews_per_second": 5000.0,
+    "padding_efficiency": 0.95,
+    "reviews_per_batch": 90.5,
+    "loop_delay_max_ms": 20.0,
+    "resident_mib_at_100k": 900.0,
+    "resident_mib_at_end": 950.4,
+    "resident_mib_by_tenth": list(range(900, 950, 5)),
+    "core_microseconds": 250.0,
+    "cpu_seconds": 0.3,
+    "mean_tokens": 45.0,
+    "partitions": 6,
+    "broker": "a broker",
+}
+
+
+def test_the_section_has_the_rate_and_its_price() -> None:
+    """Core time a review, over all threads of the worker."""
+    text = throughput.section(FIGURES)
+    assert "| reviews a second | 5,000 |" in text
+    assert "| core-microseconds a review | 250 |" in text
+
+
+def test_memory_is_drawn() -> None:
+    """The same bytes each time."""
+    drawn = throughput.plots(FIGURES)
+    assert [content[:8] for content in drawn.values()] == [b"\x89PNG\r\n\x1a\n"]
+    assert drawn == throughput.plots(FIGURES)
+
+
+def test_records_are_spread_by_key() -> None:
+    """Each with its number."""
+    first, second = throughput.items(["a", "b"])
+    assert (first.value, first.key, second.key) == (b'{"id":"0","text":"a"}', b"user-0", b"user-1")
