@@ -3,11 +3,13 @@
     python docs/generate.py            # write
     python docs/generate.py --check    # say which files differ; exit code 1 when one does
 
-labelled-review.schema.json and asyncapi.json as a whole; in operations.md what stands between the markers.
+labelled-review.schema.json and asyncapi.json as a whole; in operations.md and scaling.md what stands between the
+markers.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -18,8 +20,12 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich.console import Console
 
 from streamer.metrics import Metrics
+from streamer.plan import mix, plan, worker_at
+from streamer.profiles import stored
+from streamer.profiles.table import show
 from streamer.schema import asyncapi, json_schema
 from streamer.settings import PREFIX, Settings
 
@@ -41,14 +47,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def generated(folder: Path) -> dict[Path, str]:
-    """What each file should hold; operations.md is read for what stands around its tables."""
+    """What each file should hold; operations.md and scaling.md are read for what stands around their tables."""
     settings = Settings.model_construct()
     document = asyncapi(settings.input.topic, settings.output.topic, settings.dead_letter_topic)
     operations = folder / "operations.md"
     text = _read(operations)
     for name, table in (("settings", settings_tables()), ("metrics", metrics_table())):
         text = _between(text, name, table)
-    return {
+    scaling = folder / "scaling.md"
+    planned = {}
+    if scaling.is_file():
+        planned[scaling] = _read(scaling)
+        for name, table in (("plan", plan_example()), ("rates", plan_table()), ("points", points_table())):
+            planned[scaling] = _between(planned[scaling], name, table)
+    return planned | {
         folder / "labelled-review.schema.json": _json(json_schema()),
         folder / "asyncapi.json": _json(document),
         operations: text,
@@ -144,6 +156,43 @@ def metrics_table() -> str:
             # prometheus_client shows a metric's labels only once they have values.
             labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"
             lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join([*lines, ""])
+
+
+def plan_example() -> str:
+    """What `streamer plan --rate 50000` prints, as a block of code."""
+    printed = io.StringIO()
+    profile = stored("cpu")
+    show(plan(profile, 50_000, 45), profile, Console(file=printed))
+    lines = ["$ streamer plan --rate 50000", *printed.getvalue().splitlines()]
+    return "\n".join([*(f"    {line}".rstrip() for line in lines), ""])
+
+
+def plan_table() -> str:
+    """A line for each rate from one worker's to a million a second."""
+    lines = [
+        "| reviews/s | workers | cores | hosts of 16 | partitions | memory, GiB | in and out, MB/s | disk, TB a day |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    profile = stored("cpu")
+    for rate in (2_000, 10_000, 50_000, 200_000, 1_000_000):
+        found = plan(profile, rate, 45)
+        traffic = f"{found.traffic_in.compressed:,.0f} and {found.traffic_out.compressed:,.0f}"
+        cells = (rate, found.workers, found.cores, found.hosts, found.partitions, round(found.memory_gib))
+        disk = f"{found.disk_gb_per_day / 1000:,.1f}"
+        lines.append("| " + " | ".join([*(f"{cell:,}" for cell in cells), traffic, disk]) + " |")
+    return "\n".join([*lines, ""])
+
+
+def points_table() -> str:
+    """What a worker was measured at, beside what the profile says of it."""
+    profile = stored("cpu")
+    lines = ["| command | tokens | measured, reviews/s | the plan's worker |", "|---|---|---|---|"]
+    for point in profile.points:
+        worker = worker_at(profile, mix(profile, point.mean_tokens), point.mean_tokens, profile.cores)
+        lines.append(
+            f"| `{point.command}` | {point.mean_tokens:g} | {point.reviews_per_second:,.0f} | {worker.rate:,.0f} |"
+        )
     return "\n".join([*lines, ""])
 
 

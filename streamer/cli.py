@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,6 +20,7 @@ from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from streamer.pipeline import Pipeline
+    from streamer.plan import Profile
 
 app = typer.Typer(
     name="streamer",
@@ -39,6 +40,14 @@ class Exit(IntEnum):
     MODEL = 3
     BROKER = 4
     DEAD_LETTERS = 5
+
+
+class Device(StrEnum):
+    """What to plan for."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 def main() -> None:
@@ -168,6 +177,70 @@ def watch(
 
     settings = _settings("WARNING")
     _guarded(lambda: watching.watch(settings, since_minutes=since, limit=limit))
+
+
+@app.command()
+def plan(
+    rate: Annotated[float, typer.Option(help="Reviews a second.")],
+    mean_tokens: Annotated[float, typer.Option(help="Average length, in tokens as the model reads them.")] = 45.0,
+    device: Annotated[Device, typer.Option(help="auto: CPU, or with --measure what there is.")] = Device.AUTO,
+    cores_per_host: Annotated[int, typer.Option(help="Cores of a host.")] = 16,
+    utilisation: Annotated[float, typer.Option(help="How busy a worker may be, of 1.")] = 0.7,
+    headroom: Annotated[float, typer.Option(help="Partitions for so many times the workers.")] = 2.0,
+    replication: Annotated[int, typer.Option(help="Replicas of the topics.")] = 3,
+    profile: Annotated[Path | None, typer.Option(help="A profile measured elsewhere.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure this host, without Kafka.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Keep what --measure found in this file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say how many workers, cores, partitions and bytes a rate of reviews takes, and what latency to expect."""
+    from streamer import plan as planning
+    from streamer.profiles import ProfileError
+    from streamer.profiles.table import as_json, show
+
+    try:
+        chosen = _profile(device, profile, measure, save, mean_tokens)
+        planned = planning.plan(chosen, rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
+    except (planning.PlanError, ProfileError) as error:
+        _end(Exit.SETTINGS, str(error))
+    if json:
+        typer.echo(orjson.dumps(as_json(planned, chosen), option=orjson.OPT_INDENT_2).decode())
+    else:
+        show(planned, chosen)
+
+
+def _profile(device: Device, file: Path | None, measured: bool, save: Path | None, mean_tokens: float) -> Profile:
+    from streamer import profiles
+
+    if file is not None and measured:
+        raise profiles.ProfileError("--profile and --measure exclude each other")
+    if save is not None and not measured:
+        raise profiles.ProfileError("--save keeps what --measure found: it needs --measure")
+    if measured:
+        found = _measured(device, mean_tokens)
+        if save is not None:
+            profiles.write(found, save)
+        return found
+    if file is None:
+        return profiles.stored("cuda" if device is Device.CUDA else "cpu")
+    found = profiles.read(file)
+    if device not in (Device.AUTO, found.device):
+        raise profiles.ProfileError(f"{file}: measured on {found.device}, not on {device.value}")
+    return found
+
+
+def _measured(device: Device, mean_tokens: float) -> Profile:
+    settings = _settings("WARNING")
+    if device is not Device.AUTO:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device.value})})
+    # Late: it takes torch, which a plan from a stored profile need not wait for.
+    from streamer.model import ModelError
+    from streamer.profiles.measure import measure
+
+    try:
+        return measure(settings, mean_tokens)
+    except ModelError as error:
+        _end(Exit.MODEL, str(error))
 
 
 dlq = typer.Typer(help="Work with dead letters.", no_args_is_help=True)

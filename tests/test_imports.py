@@ -18,6 +18,7 @@ LEVELS = {
         "cache",
         "codec",
         "moderation",
+        "plan",
         "ports",
         "progress",
         "schema",
