@@ -44,37 +44,6 @@ class ArrivalOrder:
         return _batch([self._waiting.popleft() for _ in range(min(self._size, len(self._waiting)))])
 
 
-class TokenBudget:
-    """The oldest reviews for as long as the longest of them times their number stays within a budget.
-
-    text-embeddings-inference's rule for models that pad (core/src/queue.rs: `max_batch_tokens`, and
-    `max_batch_requests` for the number). The first one that does not fit ends the batch.
-    """
-
-    def __init__(self, max_reviews: int, max_padded_tokens: int) -> None:
-        self._max_reviews = max_reviews
-        self._max_padded_tokens = max_padded_tokens
-        self._waiting: deque[Waiting] = deque()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, item: int, length: int, now: float) -> None:
-        """Let a review wait."""
-        self._waiting.append(Waiting(length, now, item))
-
-    def next_batch(self, now: float) -> Batch[int] | None:
-        """The oldest that fit; a review that is larger than the budget goes alone, where theirs refuses it earlier."""
-        taken: list[Waiting] = []
-        longest = 0
-        while self._waiting and len(taken) < self._max_reviews:
-            longest = max(longest, self._waiting[0].length)
-            if taken and longest * (len(taken) + 1) > self._max_padded_tokens:
-                break
-            taken.append(self._waiting.popleft())
-        return _batch(taken)
-
-
 class SortedWindow:
     """Whole batches of the oldest reviews, eight at most, sorted by length together and judged shortest first.
 

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 
@@ -64,7 +64,7 @@ class CostTable:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[Item]):
-    """Reviews to be judged together, longest first.
+    """Reviews to be judged together; of `Bucketer`, longest first.
 
     length: tokens of the longest. tokens: real tokens in all, without padding.
     oldest: when the review that waited longest was added.
@@ -77,6 +77,51 @@ class Batch(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+class Policy(Protocol[Item]):
+    """Decides what goes into the next batch."""
+
+    def __len__(self) -> int: ...
+    def add(self, item: Item, length: int, now: float) -> None: ...
+    def next_batch(self, now: float) -> Batch[Item] | None: ...
+
+
+class TokenBudget(Generic[Item]):
+    """Bucketing off: the oldest reviews first, as long as the longest of them times their number stays within bounds.
+
+    For reviews that are all of about the same length, and to see what bucketing is worth. It is the rule of
+    text-embeddings-inference (core/src/queue.rs).
+    """
+
+    def __init__(self, max_reviews: int, max_padded_tokens: int) -> None:
+        """The bounds are those of `Bucketer`."""
+        self._max_reviews = max_reviews
+        self._max_padded_tokens = max_padded_tokens
+        self._waiting: deque[tuple[float, int, Item]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, item: Item, length: int, now: float) -> None:
+        """Let a review of `length` tokens (at least 1) wait for its batch."""
+        self._waiting.append((now, length, item))
+
+    def next_batch(self, now: float) -> Batch[Item] | None:
+        """The oldest that fit; None only when nothing waits. A review that is larger than the budget goes alone."""
+        if not self._waiting:
+            return None
+        oldest = self._waiting[0][0]
+        items: list[Item] = []
+        longest = tokens = 0
+        while self._waiting and len(items) < self._max_reviews:
+            _, length, item = self._waiting[0]
+            if items and max(longest, length) * (len(items) + 1) > self._max_padded_tokens:
+                break
+            self._waiting.popleft()
+            items.append(item)
+            longest, tokens = max(longest, length), tokens + length
+        return Batch(items, longest, tokens, oldest)
 
 
 class Bucketer(Generic[Item]):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from streamer.buckets import Batch, Bucketer, CostTable
+from streamer.buckets import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.cache import VerdictCache
 from streamer.codec import DeadLetterLimit, Decoder, Encoder
 from streamer.events import CommitOutcome, DeadLetter, Decoded, Outgoing, Record, Review, TopicPartition, Verdict
@@ -52,6 +52,7 @@ class TooManyDeadLetters(Exception):
 class Limits:
     """Bounds of the pipeline; times in seconds. docs/operations.md says what each is for."""
 
+    bucketing: bool = True
     max_wait: float = 0.02
     max_reviews: int = 256
     max_padded_tokens: int = 16_384
@@ -114,9 +115,11 @@ class Pipeline:
         self._encoder = encoder
         self._limits = limits
         self._observer = observer
-        self._bucketer: Bucketer[_Admitted] = Bucketer(
-            brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens
-        )
+        self._bucketer: Policy[_Admitted]
+        if limits.bucketing:
+            self._bucketer = Bucketer(brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens)
+        else:
+            self._bucketer = TokenBudget(limits.max_reviews, limits.max_padded_tokens)
         self._sequencer: Sequencer[_Finished] = Sequencer()
         self._progress = Progress()
         self._cache = VerdictCache(limits.cache_entries)

@@ -85,6 +85,7 @@ def limits(settings: Settings) -> Limits:
     """The pipeline's bounds, in seconds instead of milliseconds."""
     batching, kafka = settings.batching, settings.kafka
     return Limits(
+        bucketing=batching.policy == "length",
         max_wait=batching.max_wait_ms / 1000,
         max_reviews=batching.max_reviews,
         max_padded_tokens=batching.max_padded_tokens,

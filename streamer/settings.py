@@ -96,6 +96,8 @@ class DeadLetterSettings(_Section):
 
 
 class BatchingSettings(_Section):
+    policy: Literal["length", "arrival"] = "length"
+    """What goes into a batch: reviews of like length, or whatever came first (for reviews that are all alike)."""
     max_wait_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """A review that has waited longer than this is put in the next batch."""
     max_reviews: Annotated[int, Field(ge=1, le=4096)] = 256

@@ -25,9 +25,10 @@ from training.golden import GOLDEN
 from training.linear import Blend
 from training.parts import Prepared
 from training.recipe import Recipe
-from training.serving import load, script, unspecialised
+from training.serving import load, pad_gate_difference, script, unspecialised
 
 FORMAT = 1
+PAD_GATE_TOLERANCE = 1e-6  # Of scores in float32; 1e-7 is what the order of sums makes.
 
 
 class ExportError(Exception):
@@ -46,9 +47,13 @@ def export(
     """Write the artefact: into a sibling of `target` first, its manifest last, then renamed.
 
     plots: files for the model card, by name.
-    Raises ExportError when `target` has something in it and `force` is not given.
+    Raises ExportError when `target` has something in it and `force` is not given, and when the served form of the
+    network does not give the scores of packed sequences.
     """
     refuse_to_overwrite(target, force)
+    difference = pad_gate_difference(model.network, evaluation.temperature, recipe.model.max_tokens)
+    if difference > PAD_GATE_TOLERANCE:
+        raise ExportError(f"the served form's scores are {difference:.1e} off those of packed sequences")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -62,7 +67,8 @@ def export(
         )
         for name, content in plots.items():
             (partial / name).write_bytes(content)
-        manifest = manifest_of(recipe, prepared, evaluation) | {"plots": sorted(plots)}
+        manifest = manifest_of(recipe, prepared, evaluation)
+        manifest |= {"pad_gate_difference": difference, "plots": sorted(plots)}
         (partial / "README.md").write_text(model_card(manifest), encoding="utf-8")
         manifest["sha256"] = {
             file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(partial.iterdir())

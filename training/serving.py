@@ -91,6 +91,22 @@ class Serving(nn.Module):
         return (tokens != self.pad).sum(0)
 
 
+@torch.inference_mode()
+def pad_gate_difference(model: Classifier, temperature: float, max_tokens: int, reviews: int = 64) -> float:
+    """The largest difference of served scores from those of packed sequences, in float32: rounding, or a wrong form.
+
+    Over reviews of random tokens and of random lengths up to `max_tokens`, seeded, judged as one batch.
+    """
+    random = torch.Generator().manual_seed(1)
+    lengths = torch.randint(1, max_tokens + 1, (reviews,), generator=random)
+    steps = int(lengths.max())
+    tokens = torch.randint(1, model.embedding.num_embeddings, (steps, reviews), generator=random)
+    tokens[torch.arange(steps).unsqueeze(1) >= lengths] = PAD_ID
+    packed = torch.sigmoid(model.forward_packed(tokens) / temperature)
+    difference: float = (Serving(model, temperature)(tokens) - packed).abs().max().item()
+    return difference
+
+
 def script(
     model: Classifier, temperature: float, linear: Linear | None = None, share: float = 0.0
 ) -> torch.jit.ScriptModule:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from benchmarks.contenders import Contender, Wiring
 from benchmarks.contenders import ours as streamer_run
-from streamer.settings import BatchingSettings
 
 # Libraries that ask for older versions of what we use live in an environment of their own: `make peers`.
 ENVIRONMENT = Path(sys.prefix, "peers", "bin", "python")
@@ -60,8 +59,6 @@ ALL = (OURS, TUTORIAL, *BATCHING, ARRIVAL)
 
 def missing(entrant: Entrant) -> str | None:
     """Why an entrant cannot take part here; None when it can."""
-    if "BATCHING__POLICY" in entrant.settings and "policy" not in BatchingSettings.model_fields:
-        return "there is no setting batching.policy"
     if entrant.module is not None and interpreter(entrant.package) is None:
         return f"{entrant.package} is not installed: make peers"
     return None

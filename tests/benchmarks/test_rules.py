@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.queueing import Policy, plausible_costs
-from benchmarks.rules import ArrivalOrder, Edges, SortedWindow, TokenBudget
-from streamer.buckets import Batch, Bucketer
+from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
+from streamer.buckets import Batch, Bucketer, TokenBudget
 
 REVIEWS, TOKENS = 8, 200
 POLICIES: dict[str, Callable[[], Policy]] = {

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.training.test_model import batch, model
-from training.serving import Serving, load, script, unspecialised
+from training.export import PAD_GATE_TOLERANCE
+from training.serving import Serving, load, pad_gate_difference, script, unspecialised
 
 LENGTHS = [1, 7, 30, 64, 2, 13, 30, 5]
 TEMPERATURE = 1.7
@@ -37,6 +38,14 @@ def test_scores_are_the_calibrated_packed_scores() -> None:
     with torch.inference_mode():
         expected = torch.sigmoid(network.forward_packed(tokens) / TEMPERATURE)
         torch.testing.assert_close(Serving(network, TEMPERATURE)(tokens), expected, rtol=0, atol=1e-6)
+
+
+def test_the_check_at_export_finds_a_form_that_is_not_exact() -> None:
+    """With the gates left open at pads, scores are off by far more than rounding."""
+    network = model()
+    assert pad_gate_difference(network, TEMPERATURE, 64) < PAD_GATE_TOLERANCE
+    network.gate.zero_()
+    assert pad_gate_difference(network, TEMPERATURE, 64) > 100 * PAD_GATE_TOLERANCE
 
 
 def test_states_are_exactly_zero_at_pads() -> None:
