@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -53,15 +54,21 @@ class Metrics:
         """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
-    def finished(self, outgoing: Outgoing, since_read: float, since_created: float) -> None:
-        """A record's result is acknowledged."""
-        self.records.labels(outgoing.outcome.value).inc()
-        if outgoing.outcome is Outcome.LABELLED:
-            self.labels.labels(outgoing.label).inc()
-        elif outgoing.outcome is Outcome.DEAD_LETTER:
-            self.dead_letters.labels(outgoing.reason).inc()
-        self.latency.observe(since_read)
-        self.age.observe(since_created)
+    def finished(
+        self, outgoings: Sequence[Outgoing], since_read: Sequence[float], since_created: Sequence[float]
+    ) -> None:
+        """Results are acknowledged; the times are those of each."""
+        # Counted here first: looking a child up by its labels and adding to it takes 3 us, and that for each record.
+        for (outcome, label, reason), count in Counts((o.outcome, o.label, o.reason) for o in outgoings).items():
+            self.records.labels(outcome.value).inc(count)
+            if outcome is Outcome.LABELLED:
+                self.labels.labels(label).inc(count)
+            elif outcome is Outcome.DEAD_LETTER:
+                self.dead_letters.labels(reason).inc(count)
+        for seconds in since_read:
+            self.latency.observe(seconds)
+        for seconds in since_created:
+            self.age.observe(seconds)
 
     def stage(self, name: str, seconds: float, reviews: int) -> None:
         """A stage has dealt with a chunk or a batch."""

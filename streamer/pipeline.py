@@ -374,10 +374,12 @@ class Pipeline:
             self._progress.published(
                 release.partition, release.generation, release.next_offset, tokens, created_at, now
             )
-            for finished in release.results:
-                created = finished.record.timestamp / 1000  # Kafka writes -1 where there is none.
-                since_created = max(0.0, wall - created) if created > 0 else 0.0
-                self._observer.finished(finished.outgoing, now - finished.read_at, since_created)
+            created = [finished.record.timestamp / 1000 for finished in release.results]
+            self._observer.finished(
+                [finished.outgoing for finished in release.results],
+                [now - finished.read_at for finished in release.results],
+                [max(0.0, wall - at) if at > 0 else 0.0 for at in created],  # Kafka writes -1 where there is none.
+            )
             self._has_acknowledged.set()
 
     async def _commit(self) -> None:

@@ -20,16 +20,20 @@ MESSAGE = Message("out", None, None, (), 0, 0)
 TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, str], float]]]]] = {
     "finished": [
         (
-            lambda metrics: metrics.finished(Outgoing(Outcome.LABELLED, MESSAGE, label="positive"), 0.2, 7.0),
+            lambda metrics: metrics.finished(
+                [Outgoing(Outcome.LABELLED, MESSAGE, label="positive")] * 2, [0.2, 0.3], [7.0, 1.0]
+            ),
             [
-                ("streamer_records_total", {"outcome": "labelled"}, 1),
-                ("streamer_labels_total", {"label": "positive"}, 1),
-                ("streamer_latency_seconds_sum", {}, 0.2),
-                ("streamer_age_seconds_sum", {}, 7.0),
+                ("streamer_records_total", {"outcome": "labelled"}, 2),
+                ("streamer_labels_total", {"label": "positive"}, 2),
+                ("streamer_latency_seconds_sum", {}, 0.5),
+                ("streamer_age_seconds_sum", {}, 8.0),
             ],
         ),
         (
-            lambda metrics: metrics.finished(Outgoing(Outcome.DEAD_LETTER, MESSAGE, reason=Reason.NOT_JSON), 0.2, 7.0),
+            lambda metrics: metrics.finished(
+                [Outgoing(Outcome.DEAD_LETTER, MESSAGE, reason=Reason.NOT_JSON)], [0.2], [7.0]
+            ),
             [
                 ("streamer_records_total", {"outcome": "dead_letter"}, 1),
                 ("streamer_dead_letters_total", {"reason": "not_json"}, 1),
@@ -37,7 +41,7 @@ TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, 
             ],
         ),
         (
-            lambda metrics: metrics.finished(Outgoing(Outcome.TOMBSTONE, MESSAGE), 0.2, 7.0),
+            lambda metrics: metrics.finished([Outgoing(Outcome.TOMBSTONE, MESSAGE)], [0.2], [7.0]),
             [("streamer_records_total", {"outcome": "tombstone"}, 1)],
         ),
     ],

@@ -11,7 +11,7 @@ import torch
 
 from tests.training.test_model import batch, model
 from training.export import PAD_GATE_TOLERANCE
-from training.serving import Serving, load, pad_gate_difference, script, unspecialised
+from training.serving import Serving, load, pad_gate_difference, peaks, script, unspecialised
 
 LENGTHS = [1, 7, 30, 64, 2, 13, 30, 5]
 TEMPERATURE = 1.7
@@ -73,9 +73,24 @@ def test_evidence_sums_to_the_calibrated_logit(served: Any) -> None:
     with torch.inference_mode():
         score, weight = served.explain(tokens)
         torch.testing.assert_close(weight.sum(0), torch.logit(served(tokens)), rtol=0, atol=1e-4)
-        assert torch.equal(score, served(tokens))
+        torch.testing.assert_close(score, served(tokens), rtol=0, atol=1e-6)
     assert weight.shape == tokens.shape
     assert weight[tokens == 0].abs().max() == 0
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16])
+def test_peaks_are_the_maximum_and_where_it_is(precision: torch.dtype) -> None:
+    """Of states and 0, negative ones and zeros of either sign included."""
+    torch.manual_seed(1)
+    states = torch.randn(40, 5, 64).clamp(-0.9, 0.9).to(precision)
+    states[:, 0] = -states[:, 0].abs()
+    states[3:9, 1] = -0.0
+    states[5, 2] = 1.0
+    peak, step = peaks(states)
+    assert torch.equal(peak, states.amax(0).float().clamp(min=0))
+    found = states.gather(0, step.unsqueeze(0)).squeeze(0).float()
+    assert (peak - found)[peak > 0].max() < 2**-14
+    assert (step[2] == 5).all()
 
 
 def test_nothing_but_pads_is_undecided(served: Any) -> None:
