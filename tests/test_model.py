@@ -15,6 +15,7 @@ import torch
 
 from streamer.model import BUNDLED, Model, ModelError, load, read_artefact, smoothed
 from streamer.tokenise import Encoded
+from tests.texts import reviews
 
 SENTENCES = {
     "商品质量相当不错,点赞": "positive",
@@ -100,6 +101,19 @@ def test_short_precision_gives_the_same_labels() -> None:
     artefact = read_artefact(BUNDLED)
     assert Model(artefact, "cpu", "bfloat16").disagreement(artefact.golden) < 0.05
     assert load(BUNDLED, "cpu").precision in ("bfloat16", "float32")
+
+
+@pytest.mark.slow
+def test_the_form_that_serves_labels_as_float32_does() -> None:
+    """At least 998 of 1,000 real reviews, the uncertain band's edges included; without bfloat16 all of them."""
+    exact, served = load(BUNDLED, "cpu", "float32"), load(BUNDLED, "cpu", evidence_tokens=5)
+    encoded = sorted((encode(exact, text) for text in reviews(50_000)), key=len)
+    differing = 0
+    for begin in range(0, len(encoded), 256):
+        batch = encoded[begin : begin + 256]
+        pairs = zip(exact.judge(batch), served.judge(batch), strict=True)
+        differing += sum(one.label != other.label for one, other in pairs)
+    assert differing <= 0.002 * len(encoded)
 
 
 @pytest.mark.gpu
