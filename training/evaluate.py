@@ -16,7 +16,7 @@ from streamer.tokenise import Vocabulary
 from training.calibrate import Bools, Floats, Uncertain, fit_temperature, scores_of, uncertain_band
 from training.checklist import Checklist, run_checklist
 from training.figures import Figures, figures_of
-from training.linear import Blend, best_share
+from training.linear import Blend, best_share, blended
 from training.parts import Part, Prepared, reading_batches
 from training.recipe import Recipe
 
@@ -66,9 +66,11 @@ def evaluate(model: Blend, recipe: Recipe, prepared: Prepared, test: bool) -> Ev
     """
     parts = prepared.parts
     dev, neutral = parts["dev"], parts["neutral"]
+    logits = logits_of(model.network, dev)
     if model.linear is not None:
-        model.share = best_share(logits_of(model.network, dev), logits_of(model.linear, dev), dev.positive)
-    logits = logits_of(model, dev)
+        linear = logits_of(model.linear, dev)
+        model.share = best_share(logits, linear, dev.positive)
+        logits = blended(logits, linear, model.share)
     neutral_logits = logits_of(model, neutral) if len(neutral) else None
     temperature = fit_temperature(logits, dev.positive)
     rule = recipe.band

@@ -10,6 +10,8 @@ ratios. Instead of whether a feature is there, we count it and divide by sqrt(to
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -24,6 +26,7 @@ from training.parts import Part
 from training.recipe import Bigrams
 
 Ints = npt.NDArray[np.int64]
+Logits = TypeVar("Logits", Tensor, Floats)
 
 
 def pair_weights(tokens: Tensor, vocabulary: int, keys: Tensor, weights: Tensor) -> Tensor:
@@ -73,6 +76,11 @@ class Linear(nn.Module):
         return added.sum(0) / (tokens != PAD_ID).sum(0).clamp(min=1).sqrt()
 
 
+def blended(network: Logits, linear: Logits, share: float) -> Logits:
+    """The logits of both parts in one, of tensors or of arrays."""
+    return (1 - share) * network + share * linear
+
+
 class Blend(nn.Module):
     """Network and linear part: (1 - share) * one logit + share * the other; the network alone where that is all."""
 
@@ -87,7 +95,7 @@ class Blend(nn.Module):
         """Logits, float32 [B], of tokens int64 [T, B]."""
         logits: Tensor = self.network(tokens)
         if self.linear is not None:
-            logits = (1 - self.share) * logits + self.share * self.linear(tokens)
+            logits = blended(logits, self.linear(tokens), self.share)
         return logits
 
 
@@ -151,7 +159,7 @@ def best_share(network: Floats, linear: Floats, positive: Bools) -> float:
     """
 
     def loss(share: float) -> float:
-        logits = (1 - share) * network + share * linear
+        logits = blended(network, linear, share)
         return log_loss(logits, positive, fit_temperature(logits, positive))
 
     return min((step / 20 for step in range(21)), key=loss)
