@@ -23,7 +23,7 @@ from streamer.model import Model
 from streamer.pipeline import Brain
 from streamer.service import decoder, encoder, limits
 from streamer.settings import Settings
-from streamer.tokenise import Encoded, normalise, segment
+from streamer.tokenise import Encoded, normalise_all, segment_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -73,7 +73,8 @@ class Way:
         reviews = [decoded for decoded in map(decoder(settings).decode, records) if isinstance(decoded, Review)]
         if len(reviews) < len(records):
             raise ValueError("a record is no review")
-        encoded = [brain.vocabulary.encode(review.text, brain.max_tokens) for review in reviews]
+        texts = [review.text for review in reviews]
+        encoded = [one for chunk in _pieces(texts) for one in brain.vocabulary.encode_all(chunk, brain.max_tokens)]
         batches = bucketed(encoded, brain, settings)
         verdicts = [model.judge([encoded[item] for item in batch.items]) for batch in batches]
         write = encoder(settings, model)
@@ -116,15 +117,15 @@ def in_turn(messages: Sequence[Message]) -> list[list[Message]]:
 
 def pure_stages(way: Way, model: Model, brain: Brain, settings: Settings) -> dict[str, Stage]:
     """Decode, tokenise and its parts, bucket, encode."""
-    texts = [review.text for review in way.reviews]
-    normal = [normalise(text) for text in texts]
-    tokens = [[token for token in segment(text) if not token.isspace()] for text in normal]
+    texts = list(_pieces([review.text for review in way.reviews]))
+    normal = [normalise_all(chunk) for chunk in texts]
+    tokens = [[token for token in segment_all(chunk) if token.strip()] for chunk in normal]
     write = encoder(settings, model)
     return {
         "decode": lambda: _each(decoder(settings).decode, way.records),
-        "tokenise": lambda: _each(lambda text: brain.vocabulary.encode(text, brain.max_tokens), texts),
-        "normalise": lambda: _each(normalise, texts),
-        "segment": lambda: _each(segment, normal),
+        "tokenise": lambda: _each(lambda chunk: brain.vocabulary.encode_all(chunk, brain.max_tokens), texts),
+        "normalise": lambda: _each(normalise_all, texts),
+        "segment": lambda: _each(segment_all, normal),
         "look up": lambda: _each(brain.vocabulary.pieces, tokens),
         "bucket": lambda: _timed(lambda: bucketed(way.encoded, brain, settings)),
         "encode": lambda: _timed(lambda: _encode(way, write)),

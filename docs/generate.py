@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from streamer.metrics import Metrics
+from streamer.metrics import Durations, Metrics
 from streamer.plan import mix, plan, worker_at
 from streamer.profiles import stored
 from streamer.profiles.table import show
@@ -150,11 +150,11 @@ def metrics_table() -> str:
     """A line for each metric, in the order of their definition."""
     lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for metric in vars(Metrics()).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            family = next(iter(metric.describe()))
+        if isinstance(metric, Counter | Durations | Gauge | Histogram):
+            family = next(iter(metric.collect() if isinstance(metric, Durations) else metric.describe()))
             name = f"{family.name}_total" if family.type == "counter" else family.name
             # prometheus_client shows a metric's labels only once they have values.
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"
+            labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ())) or "none"
             lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join([*lines, ""])
 

@@ -239,7 +239,7 @@ class Encoder:
             "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
         }
         if verdict.evidence:
-            event["evidence"] = [{"token": token, "weight": round(weight, 4)} for token, weight in verdict.evidence]
+            event["evidence"] = [{"token": token, "weight": weight} for token, weight in verdict.evidence]
         if self.include_input:
             event["input"] = self._input(record)
         return event

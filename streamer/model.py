@@ -39,6 +39,7 @@ BUNDLED = Path(__file__).with_name("bundled")
 FORMAT = 1
 _REQUIRED = ("model.pt", "vocabulary.txt", "golden.json")
 _ID_BYTES = 8
+_WEIGHT_DECIMALS = 4
 
 Precision = Literal["float32", "bfloat16", "float16"]
 _DTYPES: dict[str, torch.dtype] = {
@@ -207,17 +208,10 @@ class Model:
             return [self._verdict(r, s, ()) for r, s in zip(reviews, self.predict(ids), strict=False)]
         scores, weights = self.explain(ids)
         strongest = weights.abs().topk(min(self.evidence_tokens, length), dim=0).indices
-        values = weights.gather(0, strongest)
+        # Rounded here, where it costs nothing: in float64, for 0.1234 to be just that.
+        values = weights.gather(0, strongest).double().round(decimals=_WEIGHT_DECIMALS)
         columns = zip(reviews, scores.tolist(), strongest.t().tolist(), values.t().tolist(), strict=False)
-        return [
-            self._verdict(
-                review,
-                score,
-                # A short review has fewer tokens than evidence was asked for: the rest are pads.
-                tuple(Weight(review.tokens[i], w) for i, w in zip(at, ws, strict=True) if i < len(review)),
-            )
-            for review, score, at, ws in columns
-        ]
+        return [self._verdict(review, score, _evidence(review, at, ws)) for review, score, at, ws in columns]
 
     def _verdict(self, review: Encoded, score: float, evidence: tuple[Weight, ...]) -> Verdict:
         low, high = self.band
@@ -261,6 +255,15 @@ class Model:
             self.judge([review] * size)
             best = min(best, time.perf_counter() - begin)
         return best
+
+
+def _evidence(review: Encoded, at: Sequence[int], weights: Sequence[float]) -> tuple[Weight, ...]:
+    """The tokens at these places with their weights."""
+    length = len(review)
+    if length >= len(at):
+        return tuple(map(Weight, map(review.tokens.__getitem__, at), weights))
+    # A short review has fewer tokens than evidence was asked for: the rest are pads.
+    return tuple(Weight(review.tokens[i], w) for i, w in zip(at, weights, strict=True) if i < length)
 
 
 def _unspecialised() -> AbstractContextManager[None]:

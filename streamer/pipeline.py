@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from streamer.buckets import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.cache import VerdictCache
@@ -75,19 +75,18 @@ class Brain:
     costs: CostTable
 
 
-@dataclass(frozen=True, slots=True)
-class _Admitted:
-    """A review on its way through the model; `read_at` is monotonic."""
+class _Admitted(NamedTuple):
+    """A review on its way through the model; the rest is as in _Finished."""
 
     ticket: Ticket
     review: Review
     encoded: Encoded
+    tokens: int
     read_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """A record whose result waits for its turn to be published."""
+class _Finished(NamedTuple):
+    """A record whose result waits for its turn to be published; `read_at` is monotonic."""
 
     outgoing: Outgoing
     record: Record
@@ -246,11 +245,10 @@ class Pipeline:
     def _prepare(self, records: Sequence[Record]) -> list[tuple[Decoded, Encoded | None]]:
         """Decode and tokenise; in a thread."""
         begin = time.perf_counter()
-        encode, max_tokens = self._brain.vocabulary.encode, self._brain.max_tokens
-        prepared = [
-            (decoded, encode(decoded.text, max_tokens) if isinstance(decoded, Review) else None)
-            for decoded in map(self._decoder.decode, records)
-        ]
+        decoded = [self._decoder.decode(record) for record in records]
+        texts = [review.text for review in decoded if isinstance(review, Review)]
+        encoded = iter(self._brain.vocabulary.encode_all(texts, self._brain.max_tokens))
+        prepared = [(what, next(encoded) if isinstance(what, Review) else None) for what in decoded]
         self._observer.stage("prepare", time.perf_counter() - begin, len(records))
         return prepared
 
@@ -265,9 +263,10 @@ class Pipeline:
 
         The record that passes the dead-letter limit and all after it are not admitted.
         """
+        if partition in self._revoking or generation != self._sequencer.generation(partition):
+            return  # Given up meanwhile: its next owner reads these records again.
+        now = time.monotonic()
         for decoded, encoded in prepared:
-            if partition in self._revoking or generation != self._sequencer.generation(partition):
-                return  # Given up meanwhile: its next owner reads these records again.
             if self._dead_letters.observe(isinstance(decoded, DeadLetter)):
                 ratio, window = self._limits.dead_letter_ratio, self._limits.dead_letter_window
                 self._too_many = TooManyDeadLetters(
@@ -278,13 +277,13 @@ class Pipeline:
             if ticket is None:
                 return
             tokens = _load(decoded.record, encoded)
-            self._progress.admitted(partition, ticket.offset, tokens, time.monotonic())
+            self._progress.admitted(partition, ticket.offset, tokens, now)
             outgoing = self._immediate(decoded, encoded)
             if outgoing is not None:
                 self._complete(ticket, _Finished(outgoing, decoded.record, tokens, read_at))
             elif isinstance(decoded, Review) and encoded is not None:
-                admitted = _Admitted(ticket, decoded, encoded, read_at)
-                self._bucketer.add(admitted, max(1, len(encoded)), time.monotonic())
+                admitted = _Admitted(ticket, decoded, encoded, tokens, read_at)
+                self._bucketer.add(admitted, max(1, len(encoded)), now)
                 self._has_waiting.set()
 
     def _immediate(self, decoded: Decoded, encoded: Encoded | None) -> Outgoing | None:
@@ -331,8 +330,8 @@ class Pipeline:
             outgoings = await self._on_cpu(partial(self._encode, pairs))
             for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
                 self._cache.put(admitted.encoded, verdict)
-                tokens = _load(admitted.review.record, admitted.encoded)
-                self._complete(admitted.ticket, _Finished(outgoing, admitted.review.record, tokens, admitted.read_at))
+                finished = _Finished(outgoing, admitted.review.record, admitted.tokens, admitted.read_at)
+                self._complete(admitted.ticket, finished)
 
     def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict]]) -> list[Outgoing]:
         """Write results; in a thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,21 +29,24 @@ class _Partition:
 class Progress:
     """Pure: the caller passes the time. `now` is monotonic, `wall` is seconds since the epoch."""
 
+    tokens_in_flight: int = 0  # Admitted, not yet acknowledged, of partitions that are still ours.
     _partitions: dict[TopicPartition, _Partition] = field(default_factory=dict)
     _joined: bool = False
     _moved_at: float = 0.0
 
-    def assign(self, partitions: Iterable[TopicPartition], generation: int, now: float) -> None:
+    def assign(self, partitions: Collection[TopicPartition], generation: int, now: float) -> None:
         """Begin anew with these partitions."""
         self._joined = True
         self._moved_at = now
+        self.revoke(partitions)
         for partition in partitions:
             self._partitions[partition] = _Partition(generation)
 
     def revoke(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget these partitions and what they had in flight."""
         for partition in partitions:
-            self._partitions.pop(partition, None)
+            if (state := self._partitions.pop(partition, None)) is not None:
+                self.tokens_in_flight -= state.in_flight
 
     def admitted(self, partition: TopicPartition, offset: int, tokens: int, now: float) -> None:
         """A record is on its way."""
@@ -54,6 +57,7 @@ class Progress:
             state.done_to = offset
         state.read_to = offset + 1
         state.in_flight += tokens
+        self.tokens_in_flight += tokens
 
     def published(
         self, partition: TopicPartition, generation: int, next_offset: int, tokens: int, created_at: float, now: float
@@ -63,14 +67,10 @@ class Progress:
         if state is None or state.generation != generation:
             return
         state.in_flight -= tokens
+        self.tokens_in_flight -= tokens
         state.done_to = next_offset
         state.created_at = created_at
         self._moved_at = now
-
-    @property
-    def tokens_in_flight(self) -> int:
-        """Admitted, not yet acknowledged."""
-        return sum(state.in_flight for state in self._partitions.values())
 
     def lags(self, ends: Mapping[TopicPartition, int], wall: float) -> dict[TopicPartition, Lag]:
         """Lag by partition, given the end offsets; a partition of which nothing was read yet is left out."""

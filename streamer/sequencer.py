@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from streamer.events import TopicPartition
 
@@ -22,8 +22,7 @@ class WentBack(Exception):
     """A partition's offsets went backwards within one assignment: what is in flight belongs to another past."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """The place of an admitted record: a completion is accepted in the same generation only."""
 
     partition: TopicPartition

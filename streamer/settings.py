@@ -82,7 +82,7 @@ class OutputSettings(_Section):
     """How many of the strongest tokens to report as evidence; 0 turns evidence off."""
     include_input: bool = False
     """Whether to carry the input event along in the result."""
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
     """Compression of what is published."""
 
 

@@ -50,7 +50,7 @@ PURE = {
     "__future__", "array", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum",
     "functools", "heapq", "itertools", "logging", "math", "operator", "re", "statistics", "typing", "unicodedata",
     # Not of the standard library:
-    "jieba", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
+    "jieba", "numpy", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
 }  # fmt: skip
 CLOCKS_AND_FILES = {"now", "utcnow", "today", "open", "print", "input", "getenv"}
 

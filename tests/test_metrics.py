@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.events import CommitOutcome, Message, Outcome, Outgoing, Reason, TopicPartition
-from streamer.metrics import CONTENT_TYPE, Metrics
+from streamer.metrics import CONTENT_TYPE, Durations, Metrics
 from streamer.ports import Observer
 
 PARTITION = TopicPartition("reviews", 3)
@@ -182,3 +183,17 @@ def test_what_is_rendered_can_be_parsed() -> None:
 def test_the_content_type_is_that_of_the_text_format() -> None:
     """Scrapers go by it."""
     assert CONTENT_TYPE.startswith("text/plain; version=")
+
+
+def test_many_durations_at_once_count_as_prometheus_clients_own_histogram_does() -> None:
+    """On a bound, between two and above all of them."""
+    bounds, values = (0.001, 0.5, 1, 60), [0.0, 0.001, 0.2, 1.0, 1.5, 60.0, 61.0]
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    durations = Durations("d", "doc", bounds, ours)
+    histogram = Histogram("d", "doc", buckets=bounds, registry=theirs)
+    durations.observe(values)
+    durations.observe([])
+    for value in values:
+        histogram.observe(value)
+    expected = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
+    assert generate_latest(ours).decode().splitlines() == expected

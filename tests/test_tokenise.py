@@ -17,13 +17,13 @@ from streamer.tokenise import (
     UNKNOWN,
     UNKNOWN_ID,
     Vocabulary,
-    _nfkc,
     head_and_tail,
     normalise,
     segment,
     segment_reference,
     tokens_of,
 )
+from streamer.tokenise.normalisation import _nfkc
 from tests.texts import reviews
 
 REAL_TEXTS = 20_000
@@ -167,6 +167,27 @@ def test_a_chinese_word_that_is_unknown_falls_to_its_characters() -> None:
     found, texts = VOCABULARY.pieces(["手很", "机", "bad", "好"])
     assert found == [5, 3, UNKNOWN_ID, UNKNOWN_ID, 4]
     assert texts == ["手", "很", "机", "bad", "好"]
+
+
+@pytest.mark.parametrize("size", [2, 7, 256])
+def test_many_texts_are_encoded_as_each_alone(size: int) -> None:
+    """Real reviews, with hostile texts, blank ones and line breaks among them, whatever stands beside them."""
+    chance = random.Random(size)
+    texts = list(reviews(4_000))
+    for generate in _generators(chance).values():
+        texts += [generate() for _ in range(200)]
+    texts += ["".join(chance.choices("好啊 \n\r\u200b\x00\uffff<br/>@", k=chance.randint(0, 6))) for _ in range(800)]
+    texts += ["这个手机很好" * 40] * 3
+    chance.shuffle(texts)
+    vocabulary = Vocabulary([PAD, UNKNOWN, *dict.fromkeys(token for text in texts[::3] for token in tokens_of(text))])
+    chunks = (texts[begin : begin + size] for begin in range(0, len(texts), size))
+    together = [encoded for chunk in chunks for encoded in vocabulary.encode_all(chunk, 32)]
+    assert together == [vocabulary.encode(text, 32) for text in texts]
+    for text, encoded in zip(texts, together, strict=True):
+        pieces = vocabulary.pieces(tokens_of(text))
+        if len(pieces[0]) <= 32:
+            assert (ids(encoded.ids), list(encoded.tokens)) == pieces
+    assert vocabulary.encode_all([], 32) == []
 
 
 @pytest.mark.parametrize("tokens", [[], [PAD], [UNKNOWN, PAD], ["好", PAD, UNKNOWN]])

@@ -24,7 +24,7 @@ def main() -> None:
     """Label until told to stop."""
     todo = job(__doc__, form="packed", batch=256)
     broker = KafkaBroker(
-        todo.bootstrap, acks="all", compression_type="lz4", max_batch_size=_PUBLISHED_BYTES, log_level=logging.DEBUG
+        todo.bootstrap, acks="all", compression_type="zstd", max_batch_size=_PUBLISHED_BYTES, log_level=logging.DEBUG
     )
 
     async def label(reviews: list[dict[str, Any]], message: KafkaMessage) -> None:

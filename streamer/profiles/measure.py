@@ -96,12 +96,13 @@ class _Sample:
         configured: Decoder = decoder(settings) if settings.input.format == "json" else reading
         decoded = [review for record in records if isinstance(review := reading.decode(record), Review)]
         vocabulary, limit = model.vocabulary, model.manifest.max_tokens
-        encoded = [vocabulary.encode(review.text, limit) for review in decoded]
+        texts = [review.text for review in decoded]
+        encoded = vocabulary.encode_all(texts, limit)
         verdicts = model.judge(encoded)
         writing: Encoder = encoder(settings, model)
         self.us = {
             "decode": _microseconds(lambda: [configured.decode(record) for record in records]),
-            "tokenise": _microseconds(lambda: [vocabulary.encode(review.text, limit) for review in decoded]),
+            "tokenise": _microseconds(lambda: vocabulary.encode_all(texts, limit)),
             "encode": _microseconds(lambda: _written(writing, decoded, verdicts)),
         }
         self.mean = _mean(encoded)
@@ -161,12 +162,12 @@ def _scaled(stage: Stage, factor: float) -> Stage:
 
 
 def _bytes(short: Sequence[bytes], long: Sequence[bytes], tokens: float, more: float) -> Bytes:
-    """Sizes along the same line; compressed as the producer does it, a batch at a time, by LZ4, its default here."""
+    """Sizes along the same line; compressed as the producer does it, a batch at a time, by zstd, its default here."""
     low, high = (sum(map(len, records)) / len(records) for records in (short, long))
     per_token = max(0.0, (high - low) / max(1.0, more - tokens))
     joined = b"".join(long)
     batches = [joined[at : at + _PRODUCER_BATCH] for at in range(0, len(joined), _PRODUCER_BATCH)]
-    compressed = sum(len(bytes(cramjam.lz4.compress(batch))) for batch in batches)
+    compressed = sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches)
     return Bytes(
         per_review=round(max(0.0, low - per_token * tokens), 1),
         per_token=round(per_token, 2),
