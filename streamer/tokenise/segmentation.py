@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 import jieba
 import numpy as np
 import rjieba
+from jieba import finalseg
 from numpy.typing import NDArray
 
 from streamer.tokenise.normalisation import to_simplified
@@ -31,6 +32,8 @@ _AMBIGUOUS = re.compile(
     "|([\u4e00-\u9fd5]{2})\\2|([\u4e00-\u9fd5]{4,8})\\3\\3"
     f"|[{_OUTSIDE}]"
 )
+# jieba.re_skip_default, and what jieba does with the rest that is in no run: character by character.
+_BETWEEN = re.compile(r"\r\n|.", re.DOTALL)
 _REMEMBERED_RUNS = 4096
 
 # The same by character, for a look at many texts at once.
@@ -65,10 +68,9 @@ def _rjieba() -> rjieba.Jieba:
 
 
 def warm_up() -> None:
-    """Load the dictionaries now: jieba's takes most of a second, in which nothing else in the process runs."""
+    """Load the dictionaries now, not at the first review."""
     to_simplified()
     _rjieba().cut("")
-    _jieba()
 
 
 def segment_reference(text: str) -> list[str]:
@@ -76,18 +78,37 @@ def segment_reference(text: str) -> list[str]:
     return _jieba().lcut(text)  # type: ignore[no-any-return]  # jieba ships no types.
 
 
-@lru_cache(_REMEMBERED_RUNS)  # What people repeat for emphasis is often the same.
-def _run_by_reference(run: str) -> tuple[str, ...]:
-    return tuple(segment_reference(run))
-
-
 def segment(text: str) -> list[str]:
     """Split a text into jieba's tokens, white space included: `"".join(segment(t)) == t`."""
     if not _AMBIGUOUS.search(text):
         return _segment(text)
-    # jieba reads runs of its own characters one by one, so only the ambiguous ones among them need to go to it.
-    runs = (run for run in _RUN.split(text) if run)
-    return [token for run in runs for token in (_run_by_reference if _AMBIGUOUS.search(run) else _segment)(run)]
+    # jieba reads runs of its own characters one by one, so only the ambiguous ones among them need more care.
+    return [token for piece in _RUN.split(text) if piece for token in _piece(piece)]
+
+
+def _piece(piece: str) -> Sequence[str]:
+    """The tokens of a run, or of what stands between two runs."""
+    if not _AMBIGUOUS.search(piece):
+        return _segment(piece)
+    return _run(piece) if _RUN.match(piece) else _BETWEEN.findall(piece)
+
+
+@lru_cache(_REMEMBERED_RUNS)  # What people repeat for emphasis is often the same.
+def _run(run: str) -> tuple[str, ...]:
+    """As jieba's `__cut_DAG` does: the most likely path through the dictionary, by rjieba, which without the HMM is the
+    same; then what fell apart into single characters through jieba's own HMM. jieba's dictionary is not needed."""
+    tokens: list[str] = []
+    singles = ""
+    for token in (*_rjieba().cut(run, False), ""):  # The empty one ends the last singles.
+        # Without the HMM, letters and digits that stand alone are put together: take them apart again.
+        if len(token) == 1 or (token and token.isascii() and not _rjieba().has_word(token)):
+            singles += token
+            continue
+        if singles:
+            tokens += singles if len(singles) == 1 or _rjieba().has_word(singles) else finalseg.cut(singles)
+            singles = ""
+        tokens.append(token)
+    return tuple(tokens[:-1])
 
 
 def segment_all(texts: Sequence[str]) -> list[str]:
