@@ -52,6 +52,7 @@ class Reason(StrEnum):
     TEXT_MISSING = "text_missing"
     TEXT_NOT_A_STRING = "text_not_a_string"
     LONE_SURROGATE = "lone_surrogate"
+    MODEL_FAILED = "model_failed"
 
 
 class CommitOutcome(StrEnum):

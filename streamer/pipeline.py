@@ -14,16 +14,28 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from streamer.buckets import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.cache import VerdictCache
 from streamer.codec import DeadLetterLimit, Decoder, Encoder
-from streamer.events import CommitOutcome, DeadLetter, Decoded, Outgoing, Record, Review, TopicPartition, Verdict
+from streamer.events import (
+    CommitOutcome,
+    DeadLetter,
+    Decoded,
+    Outgoing,
+    Reason,
+    Record,
+    Review,
+    TopicPartition,
+    Verdict,
+)
+from streamer.judging import Careful
 from streamer.ports import Delivery, Judge, Observer, Source
 from streamer.progress import Progress
 from streamer.sequencer import Release, Sequencer, Ticket
@@ -110,6 +122,7 @@ class Pipeline:
         self._source = source
         self._delivery = delivery
         self._brain = brain
+        self._judge_carefully = Careful(brain.judge)
         self._decoder = decoder
         self._encoder = encoder
         self._limits = limits
@@ -132,12 +145,12 @@ class Pipeline:
         self._has_completed = asyncio.Event()
         self._has_acknowledged = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
-        self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict]]]]
+        self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict | Exception]]]]
         self._judged = asyncio.Queue(_BATCHES_AHEAD)
         self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
         self._committing = asyncio.Lock()
         self._device = ThreadPoolExecutor(1, "infer")
-        self._cpu = ThreadPoolExecutor(1, "prepare")
+        self._cpu = ThreadPoolExecutor(2, "cpu")  # One decodes and tokenises, one encodes: no batch waits for a chunk.
 
     # Life cycle
 
@@ -235,10 +248,12 @@ class Pipeline:
             # At once, with nothing awaited between: a later assignment must not adopt these records.
             generations = {partition: self._sequencer.generation(partition) for partition in polled}
             read_at = time.monotonic()
-            for partition, records in polled.items():
-                for begin in range(0, len(records), _CHUNK):
-                    prepared = await self._on_cpu(partial(self._prepare, records[begin : begin + _CHUNK]))
-                    self._admit(partition, generations[partition], prepared, read_at)
+            for chunk in _chunks(polled):
+                prepared = iter(
+                    await self._on_cpu(partial(self._prepare, [r for _, records in chunk for r in records]))
+                )
+                for partition, records in chunk:
+                    self._admit(partition, generations[partition], islice(prepared, len(records)), read_at)
                     if self._too_many is not None:
                         return
 
@@ -256,17 +271,17 @@ class Pipeline:
         self,
         partition: TopicPartition,
         generation: int | None,
-        prepared: Sequence[tuple[Decoded, Encoded | None]],
+        prepared: Iterator[tuple[Decoded, Encoded | None]],
         read_at: float,
     ) -> None:
         """Give each record its place in the order; let reviews wait for a batch, complete what needs none.
 
         The record that passes the dead-letter limit and all after it are not admitted.
         """
-        if partition in self._revoking or generation != self._sequencer.generation(partition):
-            return  # Given up meanwhile: its next owner reads these records again.
         now = time.monotonic()
         for decoded, encoded in prepared:
+            if partition in self._revoking or generation != self._sequencer.generation(partition):
+                continue  # Given up meanwhile: its next owner reads these records again.
             if self._dead_letters.observe(isinstance(decoded, DeadLetter)):
                 ratio, window = self._limits.dead_letter_ratio, self._limits.dead_letter_window
                 self._too_many = TooManyDeadLetters(
@@ -275,7 +290,7 @@ class Pipeline:
                 return
             ticket = self._sequencer.admit(partition, decoded.record.offset)
             if ticket is None:
-                return
+                continue
             tokens = _load(decoded.record, encoded)
             self._progress.admitted(partition, ticket.offset, tokens, now)
             outgoing = self._immediate(decoded, encoded)
@@ -315,10 +330,10 @@ class Pipeline:
             judged.add_done_callback(lambda _: self._slots.release())
             await self._judged.put((batch, judged))
 
-    def _judge(self, batch: Batch[_Admitted]) -> list[Verdict]:
+    def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
         """Ask the model; in the one thread that may."""
         begin = time.perf_counter()
-        verdicts = self._brain.judge([admitted.encoded for admitted in batch.items])
+        verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
         self._observer.stage("infer", time.perf_counter() - begin, len(batch))
         return verdicts
 
@@ -329,14 +344,20 @@ class Pipeline:
             pairs = list(zip(batch.items, await judged, strict=True))
             outgoings = await self._on_cpu(partial(self._encode, pairs))
             for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
-                self._cache.put(admitted.encoded, verdict)
+                if isinstance(verdict, Verdict):
+                    self._cache.put(admitted.encoded, verdict)
                 finished = _Finished(outgoing, admitted.review.record, admitted.tokens, admitted.read_at)
                 self._complete(admitted.ticket, finished)
 
-    def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict]]) -> list[Outgoing]:
-        """Write results; in a thread."""
+    def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict | Exception]]) -> list[Outgoing]:
+        """Write results, and dead letters for what the model failed on; in a thread."""
         begin, now = time.perf_counter(), _milliseconds()
-        outgoings = [self._encoder.labelled(admitted.review, verdict, now) for admitted, verdict in pairs]
+        outgoings = [
+            self._encoder.labelled(admitted.review, verdict, now)
+            if isinstance(verdict, Verdict)
+            else self._encoder.dead_letter(_failed(admitted.review.record, verdict), now)
+            for admitted, verdict in pairs
+        ]
         self._observer.stage("encode", time.perf_counter() - begin, len(pairs))
         return outgoings
 
@@ -425,6 +446,29 @@ class Pipeline:
 
     async def _on_cpu(self, work: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
+
+
+def _chunks(
+    polled: Mapping[TopicPartition, Sequence[Record]],
+) -> Iterator[list[tuple[TopicPartition, Sequence[Record]]]]:
+    """Records by partition in portions of `_CHUNK` over all partitions: a thread is asked once for each portion."""
+    chunk: list[tuple[TopicPartition, Sequence[Record]]] = []
+    room = _CHUNK
+    for partition, records in polled.items():
+        begin = 0
+        while begin < len(records):
+            piece = records[begin : begin + room]
+            chunk.append((partition, piece))
+            begin, room = begin + len(piece), room - len(piece)
+            if not room:
+                yield chunk
+                chunk, room = [], _CHUNK
+    if chunk:
+        yield chunk
+
+
+def _failed(record: Record, error: Exception) -> DeadLetter:
+    return DeadLetter(record, Reason.MODEL_FAILED, f"the model raised {type(error).__name__}")
 
 
 def _load(record: Record, encoded: Encoded | None) -> int:

@@ -17,6 +17,7 @@ LEVELS = {
         "buckets",
         "cache",
         "codec",
+        "judging",
         "moderation",
         "plan",
         "ports",

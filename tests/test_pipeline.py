@@ -15,6 +15,7 @@ from streamer.codec import Decoder, Encoder
 from streamer.events import CommitOutcome, Message, Record, TopicPartition, Verdict
 from streamer.metrics import Metrics
 from streamer.pipeline import Brain, Limits, Pipeline, TooManyDeadLetters
+from streamer.ports import Judge
 from streamer.tokenise import PAD, UNKNOWN, Encoded, Vocabulary
 
 FIRST, SECOND = TopicPartition("reviews", 0), TopicPartition("reviews", 1)
@@ -96,7 +97,8 @@ def judge(reviews: Sequence[Encoded]) -> list[Verdict]:
 class Bench:
     """A pipeline, its ends, and its metrics."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, judge: Judge = judge) -> None:
+        self._judge_all = judge
         self.source, self.delivery, self.metrics = Source(), Delivery(), Metrics()
         self.judged: list[int] = []
         costs = CostTable((1, 100), (1, 64), ((1e-6, 1e-5), (1e-5, 1e-4)))
@@ -112,7 +114,7 @@ class Bench:
 
     def _judge(self, reviews: Sequence[Encoded]) -> list[Verdict]:
         self.judged.append(len(reviews))
-        return judge(reviews)
+        return self._judge_all(reviews)
 
     async def until(self, sent: int) -> None:
         async with asyncio.timeout(5):
@@ -121,9 +123,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(limits: Limits | None = None) -> AsyncIterator[Bench]:
+async def running(limits: Limits | None = None, judge: Judge = judge) -> AsyncIterator[Bench]:
     """A pipeline at work with both partitions, told to stop at the end of the block."""
-    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0))
+    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0), judge)
     await bench.pipeline.on_assigned([FIRST, SECOND])
     task = asyncio.create_task(bench.pipeline.run())
     try:
@@ -290,3 +292,21 @@ async def test_ready_once_assigned_and_not_when_stopping() -> None:
     assert bench.pipeline.unready(60.0) is None
     bench.pipeline.stop()
     assert bench.pipeline.unready(60.0) == "stopping"
+
+
+async def test_a_text_that_the_model_fails_on_goes_to_the_dead_letters_in_its_place() -> None:
+    """The rest of its batch is labelled, and all of it is committed."""
+
+    def fail_on_bad(reviews: Sequence[Encoded]) -> list[Verdict]:
+        if any("bad" in review.tokens for review in reviews):
+            raise RuntimeError("a text that is not to be quoted")
+        return judge(reviews)
+
+    async with running(judge=fail_on_bad) as bench:
+        bench.source.put(FIRST, *(review(text) for text in ("good", "good", "bad", "good")))
+        await bench.until(sent=4)
+    assert [message.topic for message in bench.delivery.sent] == ["labelled", "labelled", "dead", "labelled"]
+    headers = dict(bench.delivery.sent[2].headers)
+    assert headers["dlq.reason"] == b"model_failed"
+    assert headers["dlq.detail"] == b"the model raised RuntimeError"
+    assert bench.delivery.commits[-1] == {FIRST: 4}
