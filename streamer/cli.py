@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from enum import IntEnum, StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -99,6 +101,9 @@ def run(
         from streamer.workers import supervise
 
         raise typer.Exit(supervise(workers))
+    # Until the worker has its own handlers: nothing is under way yet, and process 1 of a container hears no others.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.DONE))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _guarded(lambda: _work(settings, workers, slot))
 
 
@@ -273,7 +278,8 @@ async def _work(settings: Settings, workers: int, slot: int) -> None:
 
     if slot >= 0:
         settings = _own(settings, slot)
-    await work(settings, load_model(settings, workers), Metrics(), _end_with_parent if slot >= 0 else lambda _: None)
+    load = partial(load_model, settings, workers)
+    await work(settings, load(), Metrics(), _end_with_parent if slot >= 0 else lambda _: None, load)
 
 
 def _own(settings: Settings, slot: int) -> Settings:

@@ -81,6 +81,8 @@ class Metrics:
         self.rebalances = counter("streamer_rebalances", "Times that partitions were taken away.", registry=registry)
         self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop came back.", buckets=_DELAYS, registry=registry)
         self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
+        self.model_info = gauge("streamer_model_info", "1 for the model that serves.", ["name", "version"], registry=registry)
+        self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
         # fmt: on
         self._longest_delay = 0.0
 
@@ -146,3 +148,12 @@ class Metrics:
         self.loop_delay_seconds.observe(seconds)
         self._longest_delay = max(self._longest_delay, seconds)
         self.loop_delay_max.set(self._longest_delay)
+
+    def model(self, name: str, version: str) -> None:
+        """This model serves from here on."""
+        self.model_info.clear()
+        self.model_info.labels(name, version).set(1)
+
+    def reload(self, outcome: str) -> None:
+        """An artefact was loaded again."""
+        self.model_reloads.labels(outcome).inc()

@@ -121,20 +121,13 @@ class Pipeline:
     ) -> None:
         self._source = source
         self._delivery = delivery
-        self._brain = brain
-        self._judge_carefully = Careful(brain.judge)
         self._decoder = decoder
-        self._encoder = encoder
         self._limits = limits
         self._observer = observer
-        self._bucketer: Policy[_Admitted]
-        if limits.bucketing:
-            self._bucketer = Bucketer(brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens)
-        else:
-            self._bucketer = TokenBudget(limits.max_reviews, limits.max_padded_tokens)
+        self._next: tuple[Brain, Encoder] | None = None
+        self._think_with(brain, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
         self._progress = Progress()
-        self._cache = VerdictCache(limits.cache_entries)
         self._dead_letters = DeadLetterLimit(limits.dead_letter_ratio, limits.dead_letter_window)
         self._too_many: TooManyDeadLetters | None = None
         self._over = False  # The stages have ended: nothing will be acknowledged any more.
@@ -195,6 +188,25 @@ class Pipeline:
         """Stop reading and drain."""
         self._stopping.set()
 
+    def swap(self, brain: Brain, encoder: Encoder) -> None:
+        """Go on with another model, once what was read before is done: each review is one model's from end to end.
+
+        Until then nothing more is read; polling goes on.
+        """
+        self._next = brain, encoder
+
+    def _think_with(self, brain: Brain, encoder: Encoder) -> None:
+        limits = self._limits
+        self._brain = brain
+        self._encoder = encoder
+        self._judge_carefully = Careful(brain.judge)
+        self._cache = VerdictCache(limits.cache_entries)
+        self._bucketer: Policy[_Admitted]
+        if limits.bucketing:
+            self._bucketer = Bucketer(brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens)
+        else:
+            self._bucketer = TokenBudget(limits.max_reviews, limits.max_padded_tokens)
+
     async def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """The source now reads these partitions, from their committed offsets."""
         generation = self._sequencer.assign(partitions)
@@ -236,7 +248,11 @@ class Pipeline:
         paused = 0
         while True:
             tokens = self._progress.tokens_in_flight
-            if tokens >= self._limits.max_tokens_in_flight:
+            if self._next is not None and not self._sequencer.unfinished(self._sequencer.assigned):
+                self._think_with(*self._next)
+                self._next = None
+                log.info("labelling with %s %s from here on", self._encoder.model_name, self._encoder.model_version)
+            if tokens >= self._limits.max_tokens_in_flight or self._next is not None:
                 paused = self._source.pause()
             elif paused:
                 self._source.resume()
@@ -344,10 +360,10 @@ class Pipeline:
             pairs = list(zip(batch.items, await judged, strict=True))
             outgoings = await self._on_cpu(partial(self._encode, pairs))
             for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
-                if isinstance(verdict, Verdict):
-                    self._cache.put(admitted.encoded, verdict)
                 finished = _Finished(outgoing, admitted.review.record, admitted.tokens, admitted.read_at)
-                self._complete(admitted.ticket, finished)
+                # What is of an older generation may also be of an older model.
+                if self._complete(admitted.ticket, finished) and isinstance(verdict, Verdict):
+                    self._cache.put(admitted.encoded, verdict)
 
     def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict | Exception]]) -> list[Outgoing]:
         """Write results, and dead letters for what the model failed on; in a thread."""
@@ -361,10 +377,12 @@ class Pipeline:
         self._observer.stage("encode", time.perf_counter() - begin, len(pairs))
         return outgoings
 
-    def _complete(self, ticket: Ticket, finished: _Finished) -> None:
-        if self._sequencer.complete(ticket, finished):
-            self._completed[ticket.partition] = None
-            self._has_completed.set()
+    def _complete(self, ticket: Ticket, finished: _Finished) -> bool:
+        if not self._sequencer.complete(ticket, finished):
+            return False
+        self._completed[ticket.partition] = None
+        self._has_completed.set()
+        return True
 
     async def _publish(self) -> None:
         """Hand over what is next in line, in order, without waiting for one release before the next.

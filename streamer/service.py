@@ -14,8 +14,9 @@ from streamer.codec import Decoder, Encoder
 from streamer.http import application, serve
 from streamer.kafka import AtLeastOnce, Consumer, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
-from streamer.model import BUNDLED, Model, load
+from streamer.model import BUNDLED, Manifest, Model, load
 from streamer.pipeline import Brain, Limits, Pipeline
+from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -99,14 +100,21 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-async def work(settings: Settings, model: Model, metrics: Metrics, started: Callable[[Pipeline], None]) -> None:
+async def work(
+    settings: Settings,
+    model: Model,
+    metrics: Metrics,
+    started: Callable[[Pipeline], None],
+    again: Callable[[], Model] | None = None,
+) -> None:
     """Run one worker until a signal stops it.
 
     1. Start the producer, then the consumer: nothing is read that cannot be published.
     2. Work. On SIGTERM or SIGINT stop reading, drain, commit; on a second one give up at once.
     3. Close the producer, then the consumer: the group hears of us until the very end.
 
-    `started` is called with the pipeline once it runs. Raises what the pipeline raises, and KafkaFault.
+    `started` is called with the pipeline once it runs; `again` loads the model anew when it has changed.
+    Raises what the pipeline raises, and KafkaFault.
     """
     async with contextlib.AsyncExitStack() as stack:
         publisher = Publisher(settings.kafka, settings.output.compression)
@@ -125,6 +133,8 @@ async def work(settings: Settings, model: Model, metrics: Metrics, started: Call
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
+        if again is not None:
+            await stack.enter_async_context(_reloading(settings, model, again, pipeline, metrics))
         _stop_on_signals(pipeline)
         # What lives from here on is short-lived: the model and the libraries need no more looking through.
         gc.collect()
@@ -142,6 +152,24 @@ async def _pages(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> As
     pages = application(metrics.render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
     async with serve(pages, settings.http.host, settings.http.port):
         yield
+
+
+@contextlib.asynccontextmanager
+async def _reloading(
+    settings: Settings, model: Model, again: Callable[[], Model], pipeline: Pipeline, metrics: Metrics
+) -> AsyncIterator[None]:
+    def load() -> tuple[Manifest, Callable[[], None]]:
+        new = again()
+        thinking, writing = brain(new, settings), encoder(settings, new)
+        return new.manifest, lambda: pipeline.swap(thinking, writing)
+
+    reloader = Reloader(settings, model.manifest, load, metrics)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
+    task = asyncio.create_task(reloader.run())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def _close(stop: Callable[[], object]) -> None:

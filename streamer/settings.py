@@ -123,6 +123,8 @@ class ModelSettings(_Section):
     """Scores from here on are `positive`; unset, the artefact's band."""
     cache_entries: Annotated[int, Field(ge=0)] = 4096
     """Verdicts kept for texts that come again; 0 turns the cache off."""
+    watch_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How often to look whether the artefact has changed, to load it anew; 0 waits for SIGHUP alone."""
 
     @model_validator(mode="after")
     def _band(self) -> Self:

@@ -31,12 +31,13 @@ def supervise(workers: int) -> int:
 
     def pass_on(number: int, _: object) -> None:
         nonlocal stopping
-        stopping = True  # From here on a worker that ends has been told to: a second signal would cut the others off.
+        # From here on a worker that ends has been told to: a second signal would cut the others off.
+        stopping = stopping or number != signal.SIGHUP
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, pass_on)
     while any(process.poll() is None for process in processes):
         ended = [process for process in processes if process.returncode is not None]
