@@ -6,28 +6,35 @@ from typing import Any
 
 from benchmarks import throughput
 
-FIGURES: dict[str, Any] = {
-    "reviews": 1000,
+RUN: dict[str, Any] = {
+    "workers": 1,
     "reviews_per_second": 5000.0,
     "padding_efficiency": 0.95,
     "reviews_per_batch": 90.5,
     "loop_delay_max_ms": 20.0,
-    "resident_mib_at_100k": 900.0,
     "resident_mib_at_end": 950.4,
     "resident_mib_by_tenth": list(range(900, 950, 5)),
     "core_microseconds": 250.0,
     "cpu_seconds": 0.3,
+}
+FIGURES: dict[str, Any] = {
+    "reviews": 1000,
+    "runs": [RUN, RUN | {"workers": 2, "reviews_per_second": 8000.0}],
     "mean_tokens": 45.0,
     "partitions": 6,
     "broker": "a broker",
+    "bound": 10_000.0,
 }
 
 
 def test_the_section_has_the_rate_and_its_price() -> None:
-    """Core time a review, over all threads of the worker."""
+    """Core time a review, over all threads of the workers, and how close to the bound that is."""
     text = throughput.section(FIGURES)
-    assert "| reviews a second | 5,000 |" in text
-    assert "| core-microseconds a review | 250 |" in text
+    assert "| figure | 1 worker | 2 workers |" in text
+    assert "| reviews a second | 5,000 | 8,000 |" in text
+    assert "| core-microseconds a review | 250 | 250 |" in text
+    assert "| share of the bound of the stages | 0.50 | 0.80 |" in text
+    assert "share of the bound" not in throughput.section(FIGURES | {"bound": None})
 
 
 def test_memory_is_drawn() -> None:
