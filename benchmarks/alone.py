@@ -18,7 +18,7 @@ import uvloop
 from streamer.buckets import Batch, Bucketer
 from streamer.codec import Encoder
 from streamer.events import Message, Record, Review, TopicPartition, Verdict
-from streamer.kafka import AtLeastOnce, Consumer, Publisher
+from streamer.kafka import Consumer, Publisher
 from streamer.model import Model
 from streamer.pipeline import Brain
 from streamer.service import decoder, encoder, limits
@@ -196,14 +196,12 @@ async def consume(settings: Settings, count: int, keep: bool = False) -> tuple[S
 async def publish(settings: Settings, releases: Sequence[Sequence[Message]]) -> Spent:
     """Send the releases in order, with as many unacknowledged as the pipeline has, until all are acknowledged."""
     publisher = Publisher(settings.kafka, settings.output.compression)
-    consumer = Consumer(settings.kafka, settings.input.topic)  # Never started: its fetching is the other stage.
-    delivery = AtLeastOnce(publisher, consumer)
     await publisher.start(settings.output.topic)
     try:
         watch = Stopwatch()
         sent: deque[Any] = deque()
         for release in releases:
-            sent.append(await delivery.send(release))
+            sent.append(await publisher.send(release))
             if len(sent) > _UNACKNOWLEDGED:
                 await sent.popleft()
         while sent:
@@ -211,7 +209,6 @@ async def publish(settings: Settings, releases: Sequence[Sequence[Message]]) -> 
         return watch.read()
     finally:
         await publisher.stop()
-        await consumer.stop()
 
 
 def timed(stages: Mapping[str, Stage], rounds: int) -> dict[str, list[Spent]]:

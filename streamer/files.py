@@ -131,6 +131,9 @@ class RowSource:
         self._paused = True
         return 1
 
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Rows come in their order: never asked for."""
+
     def resume(self) -> None:
         """Hand out rows again."""
         self._paused = False
@@ -149,7 +152,14 @@ class LineSink:
         self._written = written
         self.lines = 0
 
-    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+    async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Rows come from the first on."""
+        return {}
+
+    async def revoked(self, _: Sequence[TopicPartition]) -> None:
+        """What is written stays."""
+
+    async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
         """Write the messages; done when it returns. Raises FileError where that fails."""
         lines = [_line(message) for message in messages]
         try:

@@ -70,6 +70,7 @@ class Limits:
     max_padded_tokens: int = 16_384
     max_tokens_in_flight: int = 262_144
     commit_interval: float = 1.0
+    commit_records: int = 20_000
     revoke_timeout: float = 10.0
     drain_timeout: float = 25.0
     cache_entries: int = 4096
@@ -142,6 +143,8 @@ class Pipeline:
         self._judged = asyncio.Queue(_BATCHES_AHEAD)
         self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
         self._committing = asyncio.Lock()
+        self._commit_due = asyncio.Event()
+        self._uncommitted = 0  # Results acknowledged since the last commit began.
         self._device = ThreadPoolExecutor(1, "infer")
         self._cpu = ThreadPoolExecutor(2, "cpu")  # One decodes and tokenises, one encodes: no batch waits for a chunk.
 
@@ -209,6 +212,7 @@ class Pipeline:
 
     async def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """The source now reads these partitions, from their committed offsets."""
+        self._source.seek(await self._delivery.assigned(partitions))
         generation = self._sequencer.assign(partitions)
         self._progress.assign(partitions, generation, time.monotonic())
         self._revoking = frozenset()
@@ -220,7 +224,8 @@ class Pipeline:
         1. Admit no more of them.
         2. Finish what is in flight, within the revoke timeout.
         3. Commit what was published.
-        4. Forget the rest: what completes later belongs to a generation that is over.
+        4. Forget the rest: what completes later belongs to a generation that is over, and what was sent and not
+           committed is taken back where the delivery can.
         """
         if partitions:
             log.info("revoked partitions: %s", _names(partitions))
@@ -234,6 +239,7 @@ class Pipeline:
             self._progress.revoke(partitions)
             self._has_acknowledged.set()  # A drain that waits for these need not.
             self._observer.revoked(partitions)
+            await self._delivery.revoked(partitions)
 
     def unready(self, stalled_after: float) -> str | None:
         """Why the worker is not ready, in words; None when it is. `stalled_after` is in seconds."""
@@ -396,8 +402,9 @@ class Pipeline:
             for partition in partitions:
                 while (release := self._sequencer.release(partition, _CHUNK)) is not None:
                     begin = time.perf_counter()
-                    sent = await self._delivery.send([finished.outgoing.message for finished in release.results])
-                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
+                    messages = [finished.outgoing.message for finished in release.results]
+                    sent = await self._delivery.send(partition, release.next_offset, messages)
+                    self._observer.stage("publish", time.perf_counter() - begin, len(messages))
                     await self._sent.put((release, sent))
 
     async def _acknowledge(self) -> None:
@@ -419,11 +426,18 @@ class Pipeline:
                 [max(0.0, wall - at) if at > 0 else 0.0 for at in created],  # Kafka writes -1 where there is none.
             )
             self._has_acknowledged.set()
+            self._uncommitted += len(release.results)
+            if self._uncommitted >= self._limits.commit_records:
+                self._commit_due.set()
 
     async def _commit(self) -> None:
-        """Commit at intervals."""
+        """Commit at intervals, and whenever there is much to commit."""
         while True:
-            await asyncio.sleep(self._limits.commit_interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.commit_interval):
+                    await self._commit_due.wait()
+            self._commit_due.clear()
+            self._uncommitted = 0
             await self._commit_now()
 
     async def _commit_now(self) -> None:

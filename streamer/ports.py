@@ -25,16 +25,33 @@ class Source(Protocol):
 
     def resume(self) -> None: ...
 
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets, in assigned partitions."""
+        ...
+
     def watermarks(self) -> Mapping[TopicPartition, int]:
         """End offset of each assigned partition, as far as it is known."""
         ...
 
 
 class Delivery(Protocol):
-    """Where results go and how offsets become done: `streamer.kafka.AtLeastOnce`, `streamer.files.LineSink`."""
+    """Where results go and how offsets become done: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
+    `streamer.files.LineSink`."""
 
-    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Take messages over, in this order; the awaitable returned ends once all are safe."""
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """These partitions are ours, before anything of them is read; returns offsets to go on from instead of those
+        that the source found."""
+        ...
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions are no longer ours: what was sent and not committed may be taken back."""
+        ...
+
+    async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
+        """Take over what the next records of a partition have become, up to `next_offset`, in this order.
+
+        The awaitable returned ends once all are safe.
+        """
         ...
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 from streamer.codec import Decoder, Encoder
 from streamer.http import application, serve
-from streamer.kafka import AtLeastOnce, Consumer, Publisher
+from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Manifest, Model, load
 from streamer.pipeline import Brain, Limits, Pipeline
@@ -92,6 +92,7 @@ def limits(settings: Settings) -> Limits:
         max_padded_tokens=batching.max_padded_tokens,
         max_tokens_in_flight=batching.max_tokens_in_flight,
         commit_interval=kafka.commit_interval_ms / 1000,
+        commit_records=kafka.commit_max_records,
         revoke_timeout=kafka.revoke_timeout_ms / 1000,
         drain_timeout=settings.drain_timeout_ms / 1000,
         cache_entries=settings.model.cache_entries,
@@ -117,14 +118,14 @@ async def work(
     Raises what the pipeline raises, and KafkaFault.
     """
     async with contextlib.AsyncExitStack() as stack:
-        publisher = Publisher(settings.kafka, settings.output.compression)
-        await publisher.start(settings.output.topic, settings.dead_letter_topic)
         consumer = Consumer(settings.kafka, settings.input.topic)
+        delivery = _delivery(settings, consumer)
+        await delivery.start(settings.output.topic, settings.dead_letter_topic)
         stack.push_async_callback(_close, consumer.stop)
-        stack.push_async_callback(_close, publisher.stop)
+        stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
             consumer,
-            AtLeastOnce(publisher, consumer),
+            delivery,
             brain(model, settings),
             decoder(settings),
             encoder(settings, model),
@@ -141,6 +142,13 @@ async def work(
         gc.freeze()
         started(pipeline)
         await pipeline.run()
+
+
+def _delivery(settings: Settings, consumer: Consumer) -> AtLeastOnce | ExactlyOnce:
+    kafka, compression = settings.kafka, settings.output.compression
+    if settings.delivery == "exactly_once":
+        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix)
+    return AtLeastOnce(Publisher(kafka, compression), consumer)
 
 
 @contextlib.asynccontextmanager

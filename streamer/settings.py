@@ -54,8 +54,8 @@ class SettingsError(Exception):
 
 
 class _Section(BaseModel):
-    # Attribute docstrings become the descriptions of docs/operations.md.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Attribute docstrings become the descriptions of docs/operations.md. No error quotes a value: it may be a secret.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class InputSettings(_Section):
@@ -168,6 +168,8 @@ class SecuritySettings(_Section):
             url = urlsplit(self.token_url)
             if url.scheme != "https" and (url.scheme, url.hostname) not in _LOOPBACK:
                 raise ValueError("token_url must be https: the client secret is sent to it")
+            if url.username is not None or url.password is not None:
+                raise ValueError("token_url must not hold a user or a password: set username and password")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
         return self
@@ -197,7 +199,13 @@ class KafkaSettings(_Section):
     max_poll_records: PositiveInt = 1000
     """Most records taken from the client at a time."""
     commit_interval_ms: PositiveInt = 1000
-    """How often offsets are committed."""
+    """How often offsets are committed; with `exactly_once`, how long a transaction is: nobody sees a result before."""
+    commit_max_records: PositiveInt = 20_000
+    """Commit early after so many results; with `exactly_once`, about the largest transaction of a worker."""
+    transaction_timeout_ms: Annotated[int, Field(ge=10_000)] = 60_000
+    """With `exactly_once`: the broker aborts the transaction of a worker that it has not heard of for so long."""
+    transactional_id_prefix: Annotated[str, StringConstraints(min_length=1)] = "streamer"
+    """With `exactly_once`: what transactional ids begin with; group, topic and partition follow, with `/` between."""
     security: SecuritySettings = SecuritySettings()
     """TLS and SASL."""
 
@@ -207,6 +215,8 @@ class KafkaSettings(_Section):
             raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
         if self.revoke_timeout_ms >= self.rebalance_timeout_ms:
             raise ValueError("revoke_timeout_ms must be below rebalance_timeout_ms")
+        if self.transaction_timeout_ms < 2 * self.commit_interval_ms:
+            raise ValueError("transaction_timeout_ms must be at least twice commit_interval_ms")
         return self
 
 
@@ -236,10 +246,13 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,
         use_attribute_docstrings=True,
         nested_model_default_partial_update=True,
     )
 
+    delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
+    """Whether a crash may repeat results since the last commit; with `exactly_once` no `read_committed` reader sees any."""
     kafka: KafkaSettings = KafkaSettings()
     input: InputSettings = InputSettings()
     output: OutputSettings = OutputSettings()

@@ -191,9 +191,9 @@ async def test_results_are_lines_in_order() -> None:
     dead = encoder.dead_letter(DeadLetter(bad, Reason.TEXT_MISSING, "no field 'text'"), 7).message
     deleted = encoder.tombstone(Tombstone(Record("reviews.csv", 0, 2, 7, None, None)), 9).message
     output, written = io.BytesIO(), list[int]()
-    sink = LineSink(output, written.append)
-    await (await sink.send([labelled, dead]))
-    await (await sink.send([deleted]))
+    sink, source = LineSink(output, written.append), good.source
+    await (await sink.send(source, 2, [labelled, dead]))
+    await (await sink.send(source, 3, [deleted]))
     lines = output.getvalue().splitlines()
     assert lines[0] == labelled.value
     assert json.loads(lines[1]) == {"error": "text_missing", "detail": "no field 'text'", "row": 1}

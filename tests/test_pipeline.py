@@ -31,6 +31,7 @@ class Source:
         self.ended = False
         self.paused = False
         self.pauses = 0
+        self.sought: dict[TopicPartition, int] = {}
 
     def put(self, partition: TopicPartition, *values: bytes | None, first: int | None = None) -> None:
         at = self._next.get(partition, 0) if first is None else first
@@ -55,6 +56,9 @@ class Source:
     def resume(self) -> None:
         self.paused = False
 
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        self.sought.update(positions)
+
     def watermarks(self) -> Mapping[TopicPartition, int]:
         return dict(self._next)
 
@@ -69,9 +73,19 @@ class Delivery:
         self.open = asyncio.Event()
         self.open.set()
         self.fault: Exception | None = None
+        self.stored: dict[TopicPartition, int] = {}
+        self.next_offsets: dict[TopicPartition, int] = {}
+        self.revocations: list[tuple[list[TopicPartition], int]] = []  # Partitions, and how many commits before.
 
-    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {partition: at for partition, at in self.stored.items() if partition in partitions}
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        self.revocations.append((sorted(partitions), len(self.commits)))
+
+    async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
         self.sent.extend(messages)
+        self.next_offsets[partition] = next_offset
         return self._acknowledged()
 
     async def _acknowledged(self) -> None:
@@ -310,3 +324,39 @@ async def test_a_text_that_the_model_fails_on_goes_to_the_dead_letters_in_its_pl
     assert headers["dlq.reason"] == b"model_failed"
     assert headers["dlq.detail"] == b"the model raised RuntimeError"
     assert bench.delivery.commits[-1] == {FIRST: 4}
+
+
+async def test_a_partition_is_read_on_from_where_the_delivery_says() -> None:
+    """Exactly-once delivery knows better than the consumer, which looked before the former owner was fenced."""
+    bench = Bench(Limits(cache_entries=0))
+    bench.delivery.stored = {SECOND: 41}
+    await bench.pipeline.on_assigned([FIRST, SECOND])
+    assert bench.source.sought == {SECOND: 41}
+
+
+async def test_a_release_says_which_offset_comes_after_it() -> None:
+    """Also past a gap: what goes into the transaction with the results."""
+    async with running() as bench:
+        bench.source.put(FIRST, review("good"), review("bad"), first=3)
+        bench.source.put(FIRST, review("good"), first=9)
+        await bench.until(sent=3)
+    assert bench.delivery.next_offsets == {FIRST: 10}
+
+
+async def test_partitions_are_given_back_after_their_last_commit() -> None:
+    """What was sent and not committed may be taken back then."""
+    async with running(Limits(cache_entries=0, commit_interval=60.0)) as bench:
+        bench.source.put(FIRST, review("good"))
+        await bench.until(sent=1)
+        await bench.pipeline.on_revoked([FIRST])
+        assert bench.delivery.commits == [{FIRST: 1}]
+        assert bench.delivery.revocations == [([FIRST], 1)]
+
+
+async def test_many_results_are_committed_before_the_interval_is_over() -> None:
+    """A transaction stays small."""
+    async with running(Limits(cache_entries=0, commit_interval=60.0, commit_records=10)) as bench:
+        bench.source.put(FIRST, *(review("good") for _ in range(30)))
+        async with asyncio.timeout(5):
+            while not bench.delivery.commits:
+                await asyncio.sleep(0.001)

@@ -8,6 +8,7 @@ security: TLS and SASL. tail: reads a topic beside the groups. admin: what `stre
 from streamer.kafka.admin import check_cluster, ensure_topics
 from streamer.kafka.consumer import Consumer
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
+from streamer.kafka.exactly_once import ExactlyOnce
 from streamer.kafka.producer import AtLeastOnce, Publisher
 from streamer.kafka.security import client_options
 from streamer.kafka.tail import Tail
@@ -16,6 +17,7 @@ __all__ = [
     "AtLeastOnce",
     "BrokerUnreachable",
     "Consumer",
+    "ExactlyOnce",
     "KafkaFault",
     "PublishRefused",
     "Publisher",

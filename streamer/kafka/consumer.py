@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -41,24 +42,39 @@ Rebalanced = Callable[[Sequence[TopicPartition]], Awaitable[None]]
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
-    """Passes rebalances on; keeps what they raise, since aiokafka would swallow it."""
+    """Passes rebalances on; keeps what they raise, since aiokafka would swallow it.
+
+    settled: no rebalance is being passed on. announced: partitions whose assignment was, to its end. early: records
+    that aiokafka handed out before that.
+    """
 
     def __init__(self, on_assigned: Rebalanced, on_revoked: Rebalanced) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
+        self.settled = asyncio.Event()
+        self.settled.set()
+        self.announced: frozenset[TopicPartition] = frozenset()
+        self.early: dict[TopicPartition, list[Record]] = {}
         self.error: Exception | None = None
 
     async def on_partitions_assigned(self, assigned: set[KafkaPartition]) -> None:
         await self._pass_on(self._on_assigned, assigned)
+        self.announced |= {TopicPartition(*partition) for partition in assigned}
 
     async def on_partitions_revoked(self, revoked: set[KafkaPartition]) -> None:
+        self.announced -= {TopicPartition(*partition) for partition in revoked}
+        for partition in revoked:
+            self.early.pop(TopicPartition(*partition), None)
         await self._pass_on(self._on_revoked, revoked)
 
     async def _pass_on(self, callback: Rebalanced, partitions: set[KafkaPartition]) -> None:
+        self.settled.clear()
         try:
             await callback([TopicPartition(*partition) for partition in sorted(partitions)])
         except Exception as error:
             self.error = error
+        finally:
+            self.settled.set()
 
 
 class Consumer:
@@ -70,6 +86,7 @@ class Consumer:
         self._commit_timeout = kafka.request_timeout_ms / 1000
         self._bootstrap = kafka.bootstrap_servers
         self._listener: _Listener | None = None
+        self._sought: set[TopicPartition] = set()  # During the poll that is under way.
         self._consumer = AIOKafkaConsumer(
             **client_options(kafka),
             group_id=kafka.group_id,
@@ -111,11 +128,20 @@ class Consumer:
         It may take longer while the group rebalances. Raises what a rebalance callback raised, and KafkaFault
         where reading is not allowed.
         """
-        if self._listener is not None and self._listener.error is not None:
-            raise self._listener.error
+        listener = self._listener
+        if listener is None:
+            raise RuntimeError("poll before start")
+        if listener.error is not None:
+            raise listener.error
+        if not listener.settled.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await listener.settled.wait()
+            return {}
         if self._consumer._fetcher.error_future.done():
             # Polls would be empty for ever, while heartbeats keep the partitions with us.
             raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has died")
+        self._sought.clear()
         try:
             # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
@@ -128,12 +154,15 @@ class Consumer:
             log.warning("reading %s failed, trying again: %s", self._topic, error)
             await asyncio.sleep(_RETRY_SECONDS)
             return {}
-        return {
+        fetched = {
             TopicPartition(*partition): [
                 Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records
             ]
             for partition, records in polled.items()
         }
+        for partition in self._sought & fetched.keys():
+            del fetched[partition]  # Taken out just before: they are from elsewhere.
+        return _in_time(fetched, listener)
 
     def pause(self) -> int:
         """Stop fetching from all assigned partitions; returns how many. Polling must go on."""
@@ -144,6 +173,14 @@ class Consumer:
     def resume(self) -> None:
         """Fetch again."""
         self._consumer.resume(*self._consumer.paused())
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets instead of the committed ones that were found."""
+        for partition, position in positions.items():
+            self._sought.add(partition)
+            if self._listener is not None:
+                self._listener.early.pop(partition, None)
+            self._consumer.seek(KafkaPartition(*partition), position)
 
     def watermarks(self) -> dict[TopicPartition, int]:
         """End offset of each assigned partition, as far as it is known."""
@@ -166,3 +203,12 @@ class Consumer:
             log.warning("commit failed, trying again: %s", str(error) or type(error).__name__)
             return CommitOutcome.FAILED
         return CommitOutcome.DONE
+
+
+def _in_time(fetched: dict[TopicPartition, list[Record]], listener: _Listener) -> dict[TopicPartition, list[Record]]:
+    """Keep back what aiokafka hands out while an assignment is still being passed on: it would be dropped, and lost."""
+    if not listener.early and fetched.keys() <= listener.announced:
+        return fetched
+    for partition, records in fetched.items():
+        listener.early.setdefault(partition, []).extend(records)
+    return {partition: listener.early.pop(partition) for partition in listener.announced & listener.early.keys()}

@@ -21,7 +21,7 @@ from streamer.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 # Well below the broker's default limit of 1 MiB a batch; one message alone may be larger.
-_BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 512 * 1024
 _RETRY_SECONDS = 0.5
 
 
@@ -48,7 +48,7 @@ class Publisher:
             acks="all",
             enable_idempotence=True,
             compression_type=None if compression == "none" else compression,
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=BATCH_BYTES,
         )
 
     async def start(self, *topics: str) -> None:
@@ -75,61 +75,85 @@ class Publisher:
         message for good, or a partition has had no leader for the request timeout: what came after it may have been
         published, so nothing after it may be committed.
         """
-        grouped: dict[tuple[str, int], list[Message]] = {}
-        for message in messages:
-            count = await self._partitions(message.topic)
-            grouped.setdefault((message.topic, partition_for(message, count)), []).append(message)
-        futures: list[tuple[str, asyncio.Future[Any]]] = []
-        for (topic, partition), group in grouped.items():
-            batch = self._producer.create_batch()
-            for message in group:
-                if not _append(batch, message):
-                    futures.append((topic, await self._send_batch(batch, topic, partition)))
-                    batch = self._producer.create_batch()
-                    _append(batch, message)  # The first of a batch always fits.
-            futures.append((topic, await self._send_batch(batch, topic, partition)))
-        return _Acknowledgement(futures)
-
-    async def _partitions(self, topic: str) -> int:
-        known = self._producer.client.cluster.partitions_for_topic(topic)
-        if known is None:
-            try:
-                known = await self._producer.partitions_for(topic)
-            except KafkaError as error:
-                raise PublishRefused(f"topic {topic!r}: {error}") from None
-        return len(known)
-
-    async def _send_batch(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
-        while True:
-            try:
-                future: asyncio.Future[Any] = await self._producer.send_batch(batch, topic, partition=partition)
-            except KafkaError as error:
-                # No room in the queue within the request timeout, or no metadata: the broker is away. Wait on.
-                if isinstance(error, KafkaTimeoutError) or error.retriable:
-                    log.warning("topic %s: the broker takes nothing, trying again", topic)
-                    await asyncio.sleep(_RETRY_SECONDS)
-                    continue
-                raise PublishRefused(f"topic {topic!r}: {error}") from None
-            else:
-                return future
+        return await hand_over(self._producer, messages)
 
 
-class _Acknowledgement:
-    """Awaits a send's futures; unlike a coroutine, it may be dropped without being awaited."""
+async def hand_over(producer: AIOKafkaProducer, messages: Sequence[Message]) -> Acknowledgement:
+    """Give messages to a producer, in this order, waiting as long as the broker takes nothing.
+
+    Raises PublishRefused with Kafka's error as its cause; some of the messages may have gone out then.
+    """
+    grouped: dict[tuple[str, int], list[Message]] = {}
+    for message in messages:
+        count = await _partitions(producer, message.topic)
+        grouped.setdefault((message.topic, partition_for(message, count)), []).append(message)
+    futures: list[tuple[str, asyncio.Future[Any]]] = []
+    for (topic, partition), group in grouped.items():
+        batch = producer.create_batch()
+        for message in group:
+            if not _append(batch, message):
+                futures.append((topic, await _send_batch(producer, batch, topic, partition)))
+                batch = producer.create_batch()
+                _append(batch, message)  # The first of a batch always fits.
+        futures.append((topic, await _send_batch(producer, batch, topic, partition)))
+    return Acknowledgement(futures)
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    known = producer.client.cluster.partitions_for_topic(topic)
+    if known is None:
+        try:
+            known = await producer.partitions_for(topic)
+        except KafkaError as error:
+            raise PublishRefused(f"topic {topic!r}: {error}") from error
+    return len(known)
+
+
+async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+    while True:
+        try:
+            future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
+        except KafkaError as error:
+            # No room in the queue within the request timeout, or no metadata: the broker is away. Wait on.
+            if isinstance(error, KafkaTimeoutError) or error.retriable:
+                log.warning("topic %s: the broker takes nothing, trying again", topic)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            raise PublishRefused(f"topic {topic!r}: {error}") from error
+        else:
+            return future
+
+
+class Acknowledgement:
+    """Awaits a send's futures; unlike a coroutine, it may be dropped without being awaited, or awaited again.
+
+    Raises PublishRefused with Kafka's error as its cause.
+    """
 
     def __init__(self, futures: Sequence[tuple[str, asyncio.Future[Any]]]) -> None:
         self._futures = futures
+        for _, future in futures:
+            future.add_done_callback(looked_at)
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
 
     async def _wait(self) -> None:
-        results = await asyncio.gather(*(future for _, future in self._futures), return_exceptions=True)
-        for (topic, _), result in zip(self._futures, results, strict=True):
-            if isinstance(result, KafkaError):
-                raise PublishRefused(f"topic {topic!r}: the broker refused a message: {result}") from None
-            if isinstance(result, BaseException):
-                raise result
+        if self._futures:
+            # Not gather, which cancels what it waits for: an acknowledgement may be awaited again.
+            await asyncio.wait([future for _, future in self._futures])
+        for topic, future in self._futures:
+            error = future.exception()
+            if isinstance(error, KafkaError):
+                raise PublishRefused(f"topic {topic!r}: the broker refused a message: {error}") from error
+            if error is not None:
+                raise error
+
+
+def looked_at(future: asyncio.Future[Any]) -> None:
+    """Else asyncio would complain of an error that nobody asked for."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _append(batch: Any, message: Message) -> bool:
@@ -140,16 +164,28 @@ def _append(batch: Any, message: Message) -> bool:
 
 
 class AtLeastOnce:
-    """Delivery that may repeat but never loses: publish, wait for the acknowledgement, then commit.
-
-    Exactly-once delivery is another class with these two methods, where both are one Kafka transaction.
-    """
+    """Delivery that may repeat but never loses: publish, wait for the acknowledgement, then commit."""
 
     def __init__(self, publisher: Publisher, consumer: Consumer) -> None:
         self._publisher = publisher
         self._consumer = consumer
 
-    async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
+    async def start(self, *topics: str) -> None:
+        """See Publisher.start."""
+        await self._publisher.start(*topics)
+
+    async def stop(self) -> None:
+        """See Publisher.stop."""
+        await self._publisher.stop()
+
+    async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The committed offsets that the consumer has found are right."""
+        return {}
+
+    async def revoked(self, _: Sequence[TopicPartition]) -> None:
+        """What was published stays."""
+
+    async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
         """See Publisher.send."""
         return await self._publisher.send(messages)
 

@@ -18,9 +18,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streamer.kafka.errors import KafkaFault
 from streamer.kafka.findings import Finding, Severity
-from streamer.kafka.security import client_options
+from streamer.kafka.security import NoToken, client_options
 from streamer.settings import KafkaSettings, SecuritySettings
 
 # A broker that takes longer than this to let a client in is not one to start a service on.
@@ -80,12 +79,15 @@ async def reach(kafka: KafkaSettings, address: str) -> str | None:
                 await connection.close()
     except TimeoutError:
         return f"no answer within {seconds:g} s: is a firewall in between?"
-    except (ConnectionResetError, KafkaConnectionError, IllegalSaslStateError):
+    except NoToken as error:
+        return str(error.args[0])
+    except (ConnectionResetError, KafkaConnectionError, IllegalSaslStateError) as error:
+        # With TLS 1.3 a broker refuses our certificate only after the handshake: the connection opens, and breaks.
+        if isinstance(error.__cause__, ssl.SSLError):
+            return _network(error.__cause__)
         return f"it hung up on {kafka.security.protocol}: does kafka.security.protocol name the listener's own?"
     except OSError as error:
         return _network(error)
-    except KafkaFault as error:  # The token endpoint of OAUTHBEARER.
-        return str(error)
     except KafkaError as error:
         return _refusal(error, kafka.security)
     return None
@@ -97,6 +99,8 @@ def _network(error: OSError) -> str:
         return f"its certificate is not trusted: {why}; see kafka.security.ca_file and check_hostname"
     if isinstance(error, ssl.SSLError):
         why = (error.reason or "no reason given").replace("_", " ").lower()
+        if "alert" in why and ("certificate" in why or "unknown ca" in why):
+            return f"it does not take our certificate ({why}): see kafka.security.cert_file and key_file"
         return f"TLS was not agreed on ({why}): does kafka.security.protocol name the listener's own?"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there: is the broker up, and the port right?"
@@ -107,6 +111,8 @@ def _network(error: OSError) -> str:
 
 def _refusal(error: KafkaError, security: SecuritySettings) -> str:
     if isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
+        if security.mechanism == "OAUTHBEARER":
+            return f"it refuses the token of {security.username!r}: see kafka.security.scope, and what the broker asks"
         return f"{security.mechanism} refused user {security.username!r}: see kafka.security.username and password"
     if isinstance(error, UnsupportedSaslMechanismError):
         return f"it does not offer {security.mechanism}: see kafka.security.mechanism"

@@ -1,0 +1,62 @@
+"""What the consumer hands out around a rebalance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from streamer.events import Record, TopicPartition
+from streamer.kafka import Consumer
+from streamer.settings import KafkaSettings
+from tests.brokers import Cluster
+from tests.brokers.cluster import MakeTopic
+from tests.reading import Item, fill
+
+pytestmark = [pytest.mark.requires("rebalancing"), pytest.mark.timeout(120)]
+
+
+async def _first(cluster: Cluster, topic: str, count: int, start_at: dict[TopicPartition, int]) -> list[Record]:
+    """The first records handed out when passing the assignment on takes a second, and ends with a seek."""
+    kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap, group_id=f"group-{topic}")
+    consumer = Consumer(kafka, topic)
+    announced = False
+
+    async def on_assigned(_: Sequence[TopicPartition]) -> None:
+        nonlocal announced
+        await asyncio.sleep(1.0)
+        consumer.seek(start_at)
+        announced = True
+
+    async def on_revoked(_: Sequence[TopicPartition]) -> None:
+        pass
+
+    await consumer.start(on_assigned, on_revoked)
+    try:
+        records: list[Record] = []
+        async with asyncio.timeout(60):
+            while len(records) < count:
+                for polled in (await consumer.poll(0.1)).values():
+                    assert announced
+                    records += polled
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def test_nothing_is_handed_out_and_nothing_lost_before_its_assignment_is_passed_on(
+    cluster: Cluster, make_topic: MakeTopic
+) -> None:
+    """aiokafka reads on meanwhile; the first record that comes is the first that there is."""
+    topic = make_topic(1)
+    fill(cluster.bootstrap, topic, [Item(b"%d" % number) for number in range(500)])
+    assert [record.offset for record in await _first(cluster, topic, 500, {})] == list(range(500))
+
+
+async def test_after_a_seek_nothing_comes_of_what_was_read_before_it(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """A former owner's last commit is found only once it is fenced."""
+    topic = make_topic(1)
+    fill(cluster.bootstrap, topic, [Item(b"%d" % number) for number in range(500)])
+    records = await _first(cluster, topic, 100, {TopicPartition(topic, 0): 400})
+    assert [record.offset for record in records] == list(range(400, 500))
