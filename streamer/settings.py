@@ -252,7 +252,7 @@ class Settings(BaseSettings):
     )
 
     delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
-    """Whether a crash may repeat results since the last commit; with `exactly_once` no `read_committed` reader sees any."""
+    """Whether a crash may repeat results; with `exactly_once` it does not, for readers that ask `read_committed`."""
     kafka: KafkaSettings = KafkaSettings()
     input: InputSettings = InputSettings()
     output: OutputSettings = OutputSettings()

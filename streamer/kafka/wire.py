@@ -1,21 +1,36 @@
-"""Two requests with what KIP-430 added to them, `authorized_operations`, which aiokafka does not read.
+"""Requests in versions that aiokafka does not have; the fields are named as Kafka's message definitions name them.
 
-In the last versions before the protocol's flexible ones; the fields are named as Kafka's message definitions name
-them. Older brokers are asked in the version before, and tell less.
+Two with what KIP-430 added to them, `authorized_operations`, in the last versions before the protocol's flexible ones:
+older brokers are asked in the version before, and tell less. One with KIP-447's `require_stable`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import IntEnum
 from typing import Any
 
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v2, DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v5
-from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+from aiokafka.protocol.types import (
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    String,
+    TaggedFields,
+)
+
+from streamer.events import TopicPartition
 
 _SILENT = -(1 << 31)
+_UNSTABLE = 88  # UNSTABLE_OFFSET_COMMIT, a transaction over this offset is being ended; not in aiokafka's list.
 
 
 class Operation(IntEnum):
@@ -106,3 +121,74 @@ class GroupRequest(Request[DescribeGroupsRequest_v2 | DescribeGroupsRequest_v3_t
 
     def build(self, struct: Any) -> Any:
         return struct([self._group]) if struct is DescribeGroupsRequest_v2 else struct([self._group], True)
+
+
+class OffsetsResponse_v7(Response):  # type: ignore[misc]  # aiokafka ships no types.
+    API_KEY = 9
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("name", CompactString()),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition_index", Int32),
+                        ("committed_offset", Int64),
+                        ("committed_leader_epoch", Int32),
+                        ("metadata", CompactString()),
+                        ("error_code", Int16),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("error_code", Int16),
+        ("tags", TaggedFields),
+    )
+
+
+class OffsetsRequest_v7(RequestStruct):  # type: ignore[misc]
+    API_KEY = 9
+    API_VERSION = 7
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = OffsetsResponse_v7
+    SCHEMA = Schema(
+        ("group_id", CompactString()),
+        (
+            "topics",
+            CompactArray(("name", CompactString()), ("partition_indexes", CompactArray(Int32)), ("tags", TaggedFields)),
+        ),
+        ("require_stable", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class OffsetsRequest(Request[OffsetsRequest_v7]):  # type: ignore[misc]
+    """OffsetFetch in the version that knows `require_stable`, which aiokafka's does not."""
+
+    API_KEY = 9
+
+    def __init__(self, group: str, partitions: Sequence[TopicPartition], stable: bool) -> None:
+        topics: dict[str, list[int]] = {}
+        for topic, number in partitions:
+            topics.setdefault(topic, []).append(number)
+        self._fields: tuple[Any, ...] = group, [(topic, numbers, {}) for topic, numbers in topics.items()], stable, {}
+
+    def build(self, struct: Any) -> Any:
+        return struct(*self._fields)
+
+
+def offsets_of(answer: Any) -> dict[TopicPartition, int] | None:
+    """None where some are not stable yet. Raises KafkaError."""
+    offsets, codes = {}, {answer.error_code}
+    for topic, partitions, _ in answer.topics:
+        for number, offset, _, _, code, _ in partitions:
+            offsets[TopicPartition(topic, number)] = offset
+            codes.add(code)
+    for code in codes - {0, _UNSTABLE}:
+        raise for_code(code)()
+    return None if _UNSTABLE in codes else offsets
