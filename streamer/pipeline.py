@@ -49,6 +49,13 @@ _CHUNK = 256  # Records handled in one go: bounds how long the loop is held.
 _POLL_SECONDS = 0.2
 _PAUSED_POLL_SECONDS = 0.02
 _BATCHES_AHEAD = 2  # One on the device and one that waits for it.
+# The next batch is put together so long before the device is free: what comes until then can still be part of it.
+_AHEAD_SECONDS = 0.003
+# While the device is busy there is no hurry to read: fetched a few at a time, reviews cost the broker and us twice what
+# the model does. So long before the device is free, reading goes on.
+_READ_AHEAD_SECONDS = 0.012
+_INLINE_BYTES = 16_384  # So little is decoded and tokenised at once, without a thread: within a millisecond or two.
+_INLINE_RESULTS = 16  # Likewise encoded.
 _UNACKNOWLEDGED = 64  # Releases handed over whose acknowledgement is still to come.
 _LAST_COMMIT_SECONDS = 2.0  # At least so long for the last commit, even past the deadline.
 _BYTES_PER_TOKEN = 64  # A record with more counts by its bytes: the cap on tokens bounds memory as well.
@@ -139,6 +146,7 @@ class Pipeline:
         self._has_completed = asyncio.Event()
         self._has_acknowledged = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
+        self._free_at = 0.0  # When the device will be free, by the cost table; monotonic.
         self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict | Exception]]]]
         self._judged = asyncio.Queue(_BATCHES_AHEAD)
         self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
@@ -252,6 +260,7 @@ class Pipeline:
     async def _read(self) -> None:
         """Poll the source, paused or not, so that the group never takes a busy worker for a dead one."""
         paused = 0
+        backlog = False  # Whether there was as much to read as is handled in one go.
         while True:
             tokens = self._progress.tokens_in_flight
             if self._next is not None and not self._sequencer.unfinished(self._sequencer.assigned):
@@ -264,18 +273,23 @@ class Pipeline:
                 self._source.resume()
                 paused = 0
             self._observer.in_flight(tokens, len(self._bucketer), paused)
+            if not paused and not backlog and (spare := self._free_at - _READ_AHEAD_SECONDS - time.monotonic()) > 0:
+                self._source.pause()
+                await asyncio.sleep(spare)
+                self._source.resume()
             polled = await self._source.poll(_PAUSED_POLL_SECONDS if paused else _POLL_SECONDS)
             if polled is None:
                 return
             # At once, with nothing awaited between: a later assignment must not adopt these records.
             generations = {partition: self._sequencer.generation(partition) for partition in polled}
             read_at = time.monotonic()
+            backlog = sum(map(len, polled.values())) >= _CHUNK
             for chunk in _chunks(polled):
-                prepared = iter(
-                    await self._on_cpu(partial(self._prepare, [r for _, records in chunk for r in records]))
-                )
-                for partition, records in chunk:
-                    self._admit(partition, generations[partition], islice(prepared, len(records)), read_at)
+                records = [record for _, piece in chunk for record in piece]
+                small = sum(len(record.value or b"") for record in records) <= _INLINE_BYTES
+                prepared = iter(await self._on_cpu(partial(self._prepare, records), small))
+                for partition, piece in chunk:
+                    self._admit(partition, generations[partition], islice(prepared, len(piece)), read_at)
                     if self._too_many is not None:
                         return
 
@@ -341,6 +355,9 @@ class Pipeline:
             await self._has_waiting.wait()
             await self._slots.acquire()
             now = time.monotonic()
+            if (early := self._free_at - _AHEAD_SECONDS - now) > 0:
+                await asyncio.sleep(early)
+                now = time.monotonic()
             batch = self._bucketer.next_batch(now)
             if not len(self._bucketer):
                 self._has_waiting.clear()
@@ -348,6 +365,7 @@ class Pipeline:
                 self._slots.release()
                 continue
             self._observer.batch(len(batch), batch.tokens, batch.length * len(batch), now - batch.oldest)
+            self._free_at = max(now, self._free_at) + self._brain.costs.cost(batch.length, len(batch))
             judged = loop.run_in_executor(self._device, self._judge, batch)
             judged.add_done_callback(lambda _: self._slots.release())
             await self._judged.put((batch, judged))
@@ -364,7 +382,7 @@ class Pipeline:
         while True:
             batch, judged = await self._judged.get()
             pairs = list(zip(batch.items, await judged, strict=True))
-            outgoings = await self._on_cpu(partial(self._encode, pairs))
+            outgoings = await self._on_cpu(partial(self._encode, pairs), len(pairs) <= _INLINE_RESULTS)
             for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
                 finished = _Finished(outgoing, admitted.review.record, admitted.tokens, admitted.read_at)
                 # What is of an older generation may also be of an older model.
@@ -476,7 +494,10 @@ class Pipeline:
             await asyncio.sleep(_PROBE_SECONDS)
             self._observer.loop_delay(max(0.0, time.monotonic() - begin - _PROBE_SECONDS))
 
-    async def _on_cpu(self, work: Callable[[], Value]) -> Value:
+    async def _on_cpu(self, work: Callable[[], Value], small: bool) -> Value:
+        """Do it in a thread; what is small at once: a thread and back take longer."""
+        if small:
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._cpu, work)
 
 

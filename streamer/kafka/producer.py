@@ -25,7 +25,7 @@ BATCH_BYTES = 512 * 1024
 _RETRY_SECONDS = 0.5
 
 
-@lru_cache(maxsize=8192)  # aiokafka's murmur2 is pure Python, and keys come again.
+@lru_cache(maxsize=65_536)  # aiokafka's murmur2 is pure Python, and keys come again.
 def _hash(key: bytes) -> int:
     hashed: int = murmur2(key)
     return hashed & 0x7FFFFFFF
