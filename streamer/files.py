@@ -134,6 +134,10 @@ class RowSource:
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """Rows come in their order: never asked for."""
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Rows have no gaps."""
+        return {}
+
     def resume(self) -> None:
         """Hand out rows again."""
         self._paused = False

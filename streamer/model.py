@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import time
 import warnings
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ FORMAT = 1
 _REQUIRED = ("model.pt", "vocabulary.txt", "golden.json")
 _ID_BYTES = 8
 _WEIGHT_DECIMALS = 4
+_LARGEST_BYTES = 4 << 30  # Of one file of an artefact.
 
 Precision = Literal["float32", "bfloat16", "float16"]
 _DTYPES: dict[str, torch.dtype] = {
@@ -60,6 +62,9 @@ class ModelError(Exception):
     """The artefact is refused; the message says which file and why."""
 
 
+_PRINTABLE = r"^[!-~](?:[ -~]{0,98}[!-~])?$"  # What goes into logs and metrics.
+
+
 class _Tokeniser(BaseModel):
     name: Literal["jieba"]
     version: str
@@ -77,8 +82,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     format: int
-    name: Annotated[str, Field(min_length=1)]
-    version: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(pattern=_PRINTABLE)]
+    version: Annotated[str, Field(pattern=_PRINTABLE)]
     labels: tuple[Literal["negative"], Literal["positive"]]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
     tokeniser: _Tokeniser
@@ -97,12 +102,13 @@ class Artefact:
     script: bytes  # model.pt: the very bytes that were checked.
 
 
-def read_artefact(directory: Path) -> Artefact:
+def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
     """Check the manifest and every file's sha256, then read the vocabulary and the golden texts.
 
-    Raises ModelError where the directory is missing, damaged, of another format or another tokeniser.
+    pin: the sha256 that manifest.json must have, in hex; it stands for all files, whose sha256 it names.
+    Raises ModelError where the directory is missing, damaged, not the pinned one, of another format or tokeniser.
     """
-    manifest = _manifest(directory)
+    manifest = _manifest(directory, pin)
     if missing := [name for name in _REQUIRED if name not in manifest.sha256]:
         raise ModelError(f"{directory}: manifest.json names no sha256 for {', '.join(missing)}")
     files = {name: _read(directory / name) for name in manifest.sha256}
@@ -126,15 +132,24 @@ def read_artefact(directory: Path) -> Artefact:
 
 def _read(path: Path) -> bytes:
     try:
+        found = path.stat()
+        # A pipe would be waited for, and a device read without end.
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelError(f"{path}: not a file")
+        if found.st_size > _LARGEST_BYTES:
+            raise ModelError(f"{path}: {found.st_size} bytes, at most {_LARGEST_BYTES}")
         return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from None
 
 
-def _manifest(directory: Path) -> Manifest:
+def _manifest(directory: Path, pin: str | None) -> Manifest:
     path = directory / "manifest.json"
+    written = _read(path)
+    if pin is not None and hashlib.sha256(written).hexdigest() != pin.lower():
+        raise ModelError(f"{path}: not the one that model.sha256 names")
     try:
-        content = orjson.loads(_read(path))
+        content = orjson.loads(written)
         if isinstance(content, dict) and content.get("format") != FORMAT:
             raise ModelError(f"{path}: format {content.get('format')!r}, this version reads format {FORMAT}")
         manifest = Manifest.model_validate(content)
@@ -299,13 +314,14 @@ def load(
     precision: Literal["auto"] | Precision = "auto",
     threads: int = 0,
     evidence_tokens: int = 0,
+    pin: str | None = None,
 ) -> Model:
     """Read, check and load an artefact, in the fastest form whose golden texts agree.
 
-    threads: of the CPU; 0 leaves torch's own choice.
+    threads: of the CPU; 0 leaves torch's own choice. pin: see `read_artefact`.
     Raises ModelError where the artefact is refused, the device is not there or no form agrees.
     """
-    artefact = read_artefact(directory)
+    artefact = read_artefact(directory, pin)
     warm_up()
     if threads:
         torch.set_num_threads(threads)

@@ -253,6 +253,7 @@ class Pipeline:
         """Why the worker is not ready, in words; None when it is. `stalled_after` is in seconds."""
         if self._stopping.is_set():
             return "stopping"
+        self._progress.positions(self._source.positions())
         return self._progress.unready(self._source.watermarks(), time.monotonic(), time.time(), stalled_after)
 
     # The way of one review
@@ -483,6 +484,7 @@ class Pipeline:
     async def _watch(self) -> None:
         """Report how far behind each partition is."""
         while True:
+            self._progress.positions(self._source.positions())
             for partition, lag in self._progress.lags(self._source.watermarks(), time.time()).items():
                 self._observer.lag(partition, lag.records, lag.seconds)
             await asyncio.sleep(_WATCH_SECONDS)

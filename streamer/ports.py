@@ -29,6 +29,10 @@ class Source(Protocol):
         """Go on from these offsets, in assigned partitions."""
         ...
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Next offset to be handed out, as far as it is known: past offsets that hold no record."""
+        ...
+
     def watermarks(self) -> Mapping[TopicPartition, int]:
         """End offset of each assigned partition, as far as it is known."""
         ...

@@ -72,6 +72,12 @@ class Progress:
         state.created_at = created_at
         self._moved_at = now
 
+    def positions(self, positions: Mapping[TopicPartition, int]) -> None:
+        """The source reads on from these offsets: those below that held no record are no lag."""
+        for partition, position in positions.items():
+            if (state := self._partitions.get(partition)) is not None and state.read_to is not None:
+                state.read_to = max(state.read_to, position)
+
     def lags(self, ends: Mapping[TopicPartition, int], wall: float) -> dict[TopicPartition, Lag]:
         """Lag by partition, given the end offsets; a partition of which nothing was read yet is left out."""
         lags = {}

@@ -8,7 +8,8 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from streamer.codec import Decoder, Encoder
 from streamer.http import application, serve
@@ -24,9 +25,10 @@ log = logging.getLogger(__name__)
 # What a batch costs besides the model: to choose it, to hand it over, and to publish its results by partition. Without
 # it, batches of 55 reviews looked as good as ones of 100, and a review took 0.42 ms of CPU instead of 0.32.
 _BATCH_SECONDS = 0.002
-# Reviews in flight are some ten objects each and make no cycles: looking through them whenever there are 700 more, as is
-# the default, took a seventh of the event loop's time.
+# Reviews in flight are some ten objects each and make no cycles: to look through them whenever there are 700 more, the
+# default, took a seventh of the event loop's time. aiokafka makes cycles, with buffers in them: so every few seconds.
 _GC_OBJECTS = 100_000
+_GC_SECONDS = 2.0
 # How long closing the connections may take once everything is drained or given up.
 _CLOSE_SECONDS = 5.0
 
@@ -40,6 +42,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.precision,
         chosen.threads or max(1, _cores() // (2 * workers)),
         settings.output.evidence_tokens,
+        chosen.sha256,
     )
     low, high = model.band
     low = low if chosen.uncertain_low is None else chosen.uncertain_low
@@ -122,9 +125,9 @@ async def work(
     """
     async with contextlib.AsyncExitStack() as stack:
         consumer = Consumer(settings.kafka, settings.input.topic)
+        stack.push_async_callback(_close, consumer.stop)
         delivery = _delivery(settings, consumer)
         await delivery.start(settings.output.topic, settings.dead_letter_topic)
-        stack.push_async_callback(_close, consumer.stop)
         stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
             consumer,
@@ -145,7 +148,8 @@ async def work(
         gc.freeze()
         gc.set_threshold(_GC_OBJECTS, 10, 10)
         started(pipeline)
-        await pipeline.run()
+        async with _beside(_collect()):
+            await pipeline.run()
 
 
 def _delivery(settings: Settings, consumer: Consumer) -> AtLeastOnce | ExactlyOnce:
@@ -177,7 +181,21 @@ async def _reloading(
 
     reloader = Reloader(settings, model.manifest, load, metrics)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)
-    task = asyncio.create_task(reloader.run())
+    async with _beside(reloader.run()):
+        yield
+
+
+async def _collect() -> None:
+    """Look through what is in flight for cycles that hold memory: some milliseconds, every few seconds."""
+    while True:
+        await asyncio.sleep(_GC_SECONDS)
+        gc.collect()
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work that goes on until the block ends."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

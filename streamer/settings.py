@@ -111,6 +111,8 @@ class BatchingSettings(_Section):
 class ModelSettings(_Section):
     path: Path | None = None
     """Directory of the artefact; unset, the bundled model."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    """Of the artefact's `manifest.json`: no other is opened, nor swapped in; unset, any."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to run the model; `auto` takes CUDA where there is one."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -196,6 +198,8 @@ class KafkaSettings(_Section):
     """How long to finish what is in flight when partitions are taken away."""
     request_timeout_ms: Annotated[int, Field(ge=1000)] = 30_000
     """Longest wait for a broker's answer."""
+    metadata_max_age_ms: Annotated[int, Field(ge=1000)] = 60_000
+    """New partitions of a topic are found after at most so long."""
     max_poll_records: PositiveInt = 1000
     """Most records taken from the client at a time."""
     commit_interval_ms: PositiveInt = 1000

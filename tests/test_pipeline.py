@@ -59,6 +59,9 @@ class Source:
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         self.sought.update(positions)
 
+    def positions(self) -> Mapping[TopicPartition, int]:
+        return {}
+
     def watermarks(self) -> Mapping[TopicPartition, int]:
         return dict(self._next)
 

@@ -64,6 +64,18 @@ def test_there_is_no_lag_at_the_end(progress: Progress) -> None:
     assert progress.lags({ONE: 6}, WALL) == {ONE: Lag(0, 0.0)}
 
 
+def test_a_transaction_marker_at_the_end_is_no_lag(progress: Progress) -> None:
+    """The source reads on from behind it; while something is in flight, what is published counts."""
+    progress.positions({ONE: 9, TopicPartition("other", 0): 3})
+    assert progress.lags({ONE: 9}, WALL) == {}
+    progress.admitted(ONE, 5, tokens=1, now=0.0)
+    progress.positions({ONE: 7})
+    assert progress.lags({ONE: 7}, WALL) == {ONE: Lag(2, 0.0)}
+    publish(progress, next_offset=6, tokens=1)
+    assert progress.lags({ONE: 7}, WALL) == {ONE: Lag(0, 0.0)}
+    assert progress.unready({ONE: 7}, 10_000.0, WALL, stalled_after=60) is None
+
+
 def test_the_lag_of_a_partition_not_yet_read_is_not_known(progress: Progress) -> None:
     """Nor is that of one that is not ours."""
     assert progress.lags({ONE: 10, TopicPartition("other", 0): 3}, WALL) == {}

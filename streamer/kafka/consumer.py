@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 
 from streamer.events import CommitOutcome, Record, TopicPartition
-from streamer.kafka.errors import BrokerUnreachable, KafkaFault, TopicMissing
+from streamer.kafka.errors import KafkaFault, TopicMissing, unreachable
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
@@ -83,7 +83,7 @@ class Consumer:
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
         self._topic = topic
         self._max_poll_records = kafka.max_poll_records
-        self._commit_timeout = kafka.request_timeout_ms / 1000
+        self._request_timeout = kafka.request_timeout_ms / 1000
         self._bootstrap = kafka.bootstrap_servers
         self._listener: _Listener | None = None
         self._sought: set[TopicPartition] = set()  # During the poll that is under way.
@@ -107,20 +107,29 @@ class Consumer:
         Raises BrokerUnreachable, or TopicMissing where the topic is not there.
         """
         try:
-            await self._consumer.start()
-            if self._topic not in await self._consumer.topics():
-                raise TopicMissing(self._topic)
+            # aiokafka itself tries without an end where a broker cannot be reached at the address that it advertises.
+            async with asyncio.timeout(self._request_timeout):
+                await self._consumer.start()
+                if self._topic not in await self._consumer.topics():
+                    raise TopicMissing(self._topic)
         except BaseException as error:
             await self._consumer.stop()
             if isinstance(error, KafkaError | OSError):
-                raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+                raise unreachable(self._bootstrap, error) from None
             raise
         self._listener = _Listener(on_assigned, on_revoked)
         self._consumer.subscribe([self._topic], listener=self._listener)
 
     async def stop(self) -> None:
         """Leave the group and close the connections. Offsets must have been committed before."""
-        await self._consumer.stop()
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka lets the cancellation of its own fetch task out, where a broker is away, and stays open.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            await self._consumer._client.close()
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """The next records by partition, in order; nothing after `wait` seconds without any.
@@ -187,12 +196,20 @@ class Consumer:
         ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
         return {TopicPartition(*tp): end for tp, end in ends.items() if end is not None}
 
+    def positions(self) -> dict[TopicPartition, int]:
+        """Next offset to be handed out of each assigned partition, past transaction markers; as far as it is known."""
+        subscription = self._consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return {}
+        states = {tp: subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
+        return {TopicPartition(*tp): state.position for tp, state in states.items() if state.has_valid_position}
+
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
         """Commit the next offset of each partition. Never fatal, except KafkaFault where it is not allowed."""
         offsets = {KafkaPartition(*partition): position for partition, position in positions.items()}
         try:
             # aiokafka itself retries without an end while the coordinator is away.
-            async with asyncio.timeout(self._commit_timeout):
+            async with asyncio.timeout(self._request_timeout):
                 await self._consumer.commit(offsets)
         except _MOVED_ON as error:
             log.info("commit skipped, the group has moved on: %s", type(error).__name__)

@@ -14,7 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.consumer import Consumer
-from streamer.kafka.errors import BrokerUnreachable, PublishRefused, TopicMissing
+from streamer.kafka.errors import PublishRefused, TopicMissing, unreachable
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
@@ -43,6 +43,7 @@ class Publisher:
 
     def __init__(self, kafka: KafkaSettings, compression: str) -> None:
         self._bootstrap = kafka.bootstrap_servers
+        self._request_timeout = kafka.request_timeout_ms / 1000
         self._producer = AIOKafkaProducer(
             **client_options(kafka),
             acks="all",
@@ -54,14 +55,16 @@ class Publisher:
     async def start(self, *topics: str) -> None:
         """Connect. Raises BrokerUnreachable, or TopicMissing where one of `topics` is not there."""
         try:
-            await self._producer.start()
-            existing = (await self._producer.client.fetch_all_metadata()).topics()
+            # aiokafka itself tries without an end where a broker cannot be reached at the address that it advertises.
+            async with asyncio.timeout(self._request_timeout):
+                await self._producer.start()
+                existing = (await self._producer.client.fetch_all_metadata()).topics()
             if missing := [topic for topic in topics if topic not in existing]:
                 raise TopicMissing(missing[0])
         except BaseException as error:
             await self._producer.stop()
             if isinstance(error, KafkaError | OSError):
-                raise BrokerUnreachable(f"kafka.bootstrap_servers {self._bootstrap}: {error}") from None
+                raise unreachable(self._bootstrap, error) from None
             raise
 
     async def stop(self) -> None:

@@ -67,7 +67,7 @@ async def reach(kafka: KafkaSettings, address: str) -> str | None:
     """
     host, _, port = address.rpartition(":")
     options = client_options(kafka)
-    del options["bootstrap_servers"]
+    del options["bootstrap_servers"], options["metadata_max_age_ms"]
     seconds = min(kafka.request_timeout_ms / 1000, _LONGEST_SECONDS)
     try:
         async with asyncio.timeout(seconds):

@@ -124,6 +124,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": kafka.bootstrap_servers,
         "client_id": kafka.client_id,
         "request_timeout_ms": kafka.request_timeout_ms,
+        "metadata_max_age_ms": kafka.metadata_max_age_ms,
         "security_protocol": security.protocol,
     }
     if security.protocol in ("SSL", "SASL_SSL"):
