@@ -147,6 +147,7 @@ class Pipeline:
         self._has_acknowledged = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
         self._free_at = 0.0  # When the device will be free, by the cost table; monotonic.
+        self._running: asyncio.Future[list[Verdict | Exception]] | None = None  # The last batch given to it.
         self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict | Exception]]]]
         self._judged = asyncio.Queue(_BATCHES_AHEAD)
         self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
@@ -274,9 +275,9 @@ class Pipeline:
                 self._source.resume()
                 paused = 0
             self._observer.in_flight(tokens, len(self._bucketer), paused)
-            if not paused and not backlog and (spare := self._free_at - _READ_AHEAD_SECONDS - time.monotonic()) > 0:
+            if not paused and not backlog and self._busy_for() > _READ_AHEAD_SECONDS:
                 self._source.pause()
-                await asyncio.sleep(spare)
+                await self._until_free(_READ_AHEAD_SECONDS)
                 self._source.resume()
             polled = await self._source.poll(_PAUSED_POLL_SECONDS if paused else _POLL_SECONDS)
             if polled is None:
@@ -355,10 +356,8 @@ class Pipeline:
         while True:
             await self._has_waiting.wait()
             await self._slots.acquire()
+            await self._until_free(_AHEAD_SECONDS)
             now = time.monotonic()
-            if (early := self._free_at - _AHEAD_SECONDS - now) > 0:
-                await asyncio.sleep(early)
-                now = time.monotonic()
             batch = self._bucketer.next_batch(now)
             if not len(self._bucketer):
                 self._has_waiting.clear()
@@ -367,9 +366,20 @@ class Pipeline:
                 continue
             self._observer.batch(len(batch), batch.tokens, batch.length * len(batch), now - batch.oldest)
             self._free_at = max(now, self._free_at) + self._brain.costs.cost(batch.length, len(batch))
-            judged = loop.run_in_executor(self._device, self._judge, batch)
+            judged = self._running = loop.run_in_executor(self._device, self._judge, batch)
             judged.add_done_callback(lambda _: self._slots.release())
             await self._judged.put((batch, judged))
+
+    def _busy_for(self) -> float:
+        """Seconds until the device is free, by the cost table; 0 as soon as it is."""
+        if self._running is None or self._running.done():
+            return 0.0
+        return max(0.0, self._free_at - time.monotonic())
+
+    async def _until_free(self, ahead: float) -> None:
+        """Wait until the device is free, or will be in `ahead` seconds."""
+        if self._running is not None and (seconds := self._busy_for() - ahead) > 0:
+            await asyncio.wait((self._running,), timeout=seconds)
 
     def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
         """Ask the model; in the one thread that may."""
