@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench peers format docs clean
+.PHONY: demo test check failures fuzz bench peers format docs audit clean
 
 demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 	$(BIN)/streamer demo
@@ -16,6 +16,14 @@ check: $(VENV)/.test ## Lint and types alone.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+failures: $(VENV)/.test ## The failure suite, all of it, about an hour: what docs/reliability.md is made of.
+	$(BIN)/pytest tests/failures --failures --reliability runs/failures
+
+fuzz: RUNS ?= 1000000
+fuzz: $(VENV)/.test ## Inputs by the million on whatever reads what others write: RUNS for each of the targets.
+	$(BIN)/pip install --quiet --group fuzz
+	for target in codec tokenise artefact settings; do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 bench: ARGS ?= throughput
 bench: $(VENV)/.test ## Measure a part and record it: throughput, or another, as in ARGS="stages --reviews 1000".
@@ -29,6 +37,9 @@ format: $(VENV)/.test ## Put the code into its form.
 
 docs: $(VENV)/.test ## Write the generated parts of docs/ anew.
 	$(BIN)/python docs/generate.py
+
+audit: $(VENV)/.test ## Look for known vulnerabilities in what is installed; fails where the index has no data on it.
+	$(BIN)/pip-audit --strict --skip-editable
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

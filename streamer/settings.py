@@ -219,8 +219,6 @@ class KafkaSettings(_Section):
             raise ValueError("heartbeat_interval_ms must be at most a third of session_timeout_ms")
         if self.revoke_timeout_ms >= self.rebalance_timeout_ms:
             raise ValueError("revoke_timeout_ms must be below rebalance_timeout_ms")
-        if self.transaction_timeout_ms < 2 * self.commit_interval_ms:
-            raise ValueError("transaction_timeout_ms must be at least twice commit_interval_ms")
         return self
 
 
@@ -271,6 +269,12 @@ class Settings(BaseSettings):
     @property
     def dead_letter_topic(self) -> str:
         return self.dead_letters.topic or f"{self.input.topic}.dlq"
+
+    @model_validator(mode="after")
+    def _transactions(self) -> Self:
+        if self.delivery == "exactly_once" and self.kafka.transaction_timeout_ms < 2 * self.kafka.commit_interval_ms:
+            raise ValueError("kafka.transaction_timeout_ms must be at least twice kafka.commit_interval_ms")
+        return self
 
     @model_validator(mode="after")
     def _topics(self) -> Self:

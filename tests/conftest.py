@@ -33,7 +33,17 @@ _chain = Chain(providers(os.environ))
 _header = pytest.StashKey[str]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("failures", "the failure suite, tests/failures")
+    group.addoption("--failures", action="store_true", help="run all of its scenarios, not only the fast ones")
+    group.addoption("--reliability", metavar="DIR", help="keep what each scenario showed, for tests/failures/report.py")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "failures: a scenario of tests/failures; without --failures only fast ones run")
+    config.addinivalue_line(
+        "markers", "fast(mode): a scenario that runs without --failures too, in at_least_once or the mode given"
+    )
     features = ", ".join(sorted(FEATURES))
     config.addinivalue_line("markers", f"requires(*features): needs a broker that has them, of {features}")
 

@@ -13,11 +13,21 @@ from tests.reading import Item, committed, end_offsets, fill, read_all
 from tests.texts import reviews
 
 
+def item(number: int, text: str) -> Item:
+    """A review with a key, one of 5000, and a trace header of its own."""
+    return Item(
+        orjson.dumps({"id": f"r{number}", "text": text, "group": f"g{number % 7}"}),
+        key=f"user-{number % 5000}".encode(),
+        headers=(("traceparent", f"00-{number:032x}-00f067aa0ba902b7-01".encode()), ("mine", b"\xff\x00")),
+    )
+
+
 class Job:
     """Three topics of its own; input and output have the same number of partitions."""
 
     def __init__(self, cluster: Cluster, make_topic: MakeTopic, partitions: int = 6, **configs: str) -> None:
         self.bootstrap = cluster.bootstrap
+        self.partitions = partitions
         self.input, self.output = make_topic(partitions, **configs), make_topic(partitions)
         self.dead = make_topic(1)
         self.group = f"group-{self.input}"
@@ -40,14 +50,7 @@ class Job:
 
     def fill(self, count: int) -> dict[Position, bytes | None]:
         """Real reviews with keys, spread by key, each with a trace header of its own."""
-        return self.put(
-            Item(
-                orjson.dumps({"id": f"r{number}", "text": text, "group": f"g{number % 7}"}),
-                key=f"user-{number % 5000}".encode(),
-                headers=(("traceparent", f"00-{number:032x}-00f067aa0ba902b7-01".encode()), ("mine", b"\xff\x00")),
-            )
-            for number, text in enumerate(reviews(count))
-        )
+        return self.put(item(number, text) for number, text in enumerate(reviews(count)))
 
     def results(self, expected: int | None = None, timeout_s: float = 120.0) -> list[Record]:
         """What is in the output topic, waiting for so many."""

@@ -50,7 +50,7 @@ def test_a_broker_that_is_down_is_named(job: Job, tmp_path: Path) -> None:
 def test_a_missing_topic_is_named(job: Job, which: str, tmp_path: Path) -> None:
     """Exit code 2 before anything is read, with the topic's name and how to make it."""
     job.settings = {f"STREAMER_{which.upper()}__TOPIC": "no-such-topic"}
-    ends_with(job, 2, "'no-such-topic' does not exist; `streamer check --create-topics`", tmp_path / "log")
+    ends_with(job, 2, "'no-such-topic' does not exist, or may not be seen: `streamer check`", tmp_path / "log")
 
 
 def test_a_damaged_model_is_refused(job: Job, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ LEVELS = {
         "plan",
         "ports",
         "progress",
+        "queueing",
         "schema",
         "sequencer",
         "tokenise",

@@ -20,21 +20,9 @@ from benchmarks.queueing import Arrival, simulate
 from docs import generate
 from streamer.buckets import Bucketer, CostTable
 from streamer.cli import app
-from streamer.plan import (
-    MAX_PADDED_TOKENS,
-    MAX_REVIEWS,
-    Latency,
-    PlanError,
-    Profile,
-    batch_latency,
-    divisible,
-    full_load_seconds,
-    mix,
-    plan,
-    server,
-    worker_at,
-)
+from streamer.plan import PlanError, Profile, divisible, mix, plan, server, worker_at
 from streamer.profiles import STORED, ProfileError, parse, read, stored, write
+from streamer.queueing import MAX_PADDED_TOKENS, MAX_REVIEWS, Latency, batch_latency, full_load_seconds
 
 CPU = stored("cpu")
 MAX_WAIT = 0.02
@@ -116,11 +104,11 @@ def test_the_first_to_be_used_up_holds_a_worker() -> None:
 
 
 def test_a_worker_is_as_fast_as_it_was_measured() -> None:
-    """The plan's worker lies within the measured points, which were taken on the profile's cores."""
+    """The plan's worker lies within the measured points, to a hundredth; they were taken on the profile's cores."""
     measured = [point.reviews_per_second for point in CPU.points]
     for point in CPU.points:
         worker = worker_at(CPU, mix(CPU, point.mean_tokens), point.mean_tokens, CPU.cores)
-        assert min(measured) <= worker.rate <= max(measured)
+        assert 0.99 * min(measured) <= worker.rate <= 1.01 * max(measured)
 
 
 def test_a_gpu_is_shared_by_workers_that_python_holds() -> None:

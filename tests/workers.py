@@ -59,6 +59,15 @@ class Worker:
                 values[sample.name] = values.get(sample.name, 0.0) + sample.value
         return values
 
+    def metric(self, name: str, **labels: str) -> float:
+        """One metric, those of its labels that are given; 0 where there is none."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.page("/metrics")[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
     def wait_ready(self, timeout_s: float = _START_SECONDS) -> None:
         """Until `/health/ready` says so. Raises AssertionError with the log when it ends first or takes too long."""
         deadline = time.monotonic() + timeout_s

@@ -24,7 +24,8 @@ class TopicMissing(KafkaFault):
 
     def __init__(self, topic: str) -> None:
         super().__init__(
-            f"topic {topic!r} does not exist, or may not be seen; `streamer check --create-topics` makes what is missing"
+            f"topic {topic!r} does not exist, or may not be seen: `streamer check` says which, "
+            "and with --create-topics makes what is missing"
         )
 
 

@@ -1,0 +1,77 @@
+"""Zombies: workers that the group has given up, and that come back."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.failures.harness import Scenario
+from tests.failures.ownership import owned
+from tests.failures.waiting import eventually
+from tests.workers import Worker
+
+pytestmark = [pytest.mark.failures, pytest.mark.timeout(400), pytest.mark.requires("multi_node", "admin")]
+
+RATE = 400
+ONE_POLL = 1000  # kafka.max_poll_records
+
+
+def in_flight(worker: Worker) -> int:
+    """As many reviews as it may have read and not published, at the most."""
+    return int(worker.metric("streamer_tokens_in_flight")) + ONE_POLL
+
+
+def test_zombie_comes_back(scenario: Scenario) -> None:
+    """Paused past its session, one of two workers comes back: it forgets what it had, joins again, and works."""
+    zombie, other = scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="3000")
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    left = in_flight(zombie)
+    mark = scenario.mark()
+    zombie.process.send_signal(signal.SIGSTOP)
+    scenario.gone(zombie)
+    scenario.wait_sole(other)
+    scenario.wait_recovered(mark)
+    scenario.note_repeatable(zombies=left)
+    assignments = zombie.log.count("assigned partitions: t-")
+    zombie.process.send_signal(signal.SIGCONT)
+    eventually(lambda: zombie.log.count("assigned partitions: t-") > assignments, "the zombie is back in the group")
+    scenario.wait_owned(zombie, other)
+    scenario.wait_recovered(scenario.mark())
+    scenario.finish()
+
+
+@pytest.mark.usefixtures("repeats")
+def test_commit_with_an_illegal_generation_is_skipped(scenario: Scenario) -> None:
+    """What a zombie has published and not committed it must not commit: it is refused, skipped and counted."""
+    zombie, other = scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="600000")
+    scenario.feed(RATE)
+    scenario.wait_seen(2_000)
+    left = in_flight(zombie)
+    scenario.note_repeatable()  # Nobody commits before the rebalance, so all of it.
+    zombie.process.send_signal(signal.SIGSTOP)
+    scenario.gone(zombie)
+    scenario.wait_sole(other)
+    scenario.note_repeatable(zombies=left)
+    zombie.process.send_signal(signal.SIGCONT)
+    eventually(lambda: zombie.metric("streamer_commits_total", outcome="skipped") >= 1, "a skipped commit")
+    scenario.wait_owned(zombie, other)
+    assert zombie.metric("streamer_commits_total", outcome="failed") == 0
+    scenario.finish()
+
+
+def test_sole_worker_paused_past_its_session(scenario: Scenario) -> None:
+    """With nobody to take over, the worker goes on where it was as soon as it is back."""
+    (worker,) = scenario.start()
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    left = in_flight(worker)
+    worker.process.send_signal(signal.SIGSTOP)
+    scenario.note_repeatable(zombies=left)
+    eventually(lambda: not scenario.members(), "the group is empty", 60, 0.5)
+    mark = scenario.mark()
+    worker.process.send_signal(signal.SIGCONT)
+    scenario.wait_recovered(mark)
+    assert len(owned(worker.log)) == scenario.job.partitions
+    scenario.finish()
