@@ -240,9 +240,9 @@ def test_every_setting_is_on_the_page_with_a_meaning() -> None:
 
 def test_what_the_page_names_is_there() -> None:
     """Settings, variables and metrics in the running text."""
-    assert set(re.findall(rf"{PREFIX}[A-Z_]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
+    assert set(re.findall(rf"{PREFIX}[A-Z_0-9]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
     sections = "|".join(name for name in Settings.model_fields if name != "drain_timeout_ms")
-    assert set(re.findall(rf"`((?:{sections})\.[a-z_.]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
+    assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
     metrics = {family.name for family in Metrics().registry.collect()}
     assert {name.removesuffix("_total") for name in re.findall(r"streamer_[a-z_]+", OPERATIONS)} == metrics
 
