@@ -27,6 +27,7 @@ from benchmarks.contenders import NotRunning, Running, Wiring, ours, running
 from benchmarks.curves import Curve, draw, from_zero, lines, logarithmic
 from benchmarks.line import straight_line
 from benchmarks.load import fill, texts
+from benchmarks.throughput import cpu_seconds, resident_mib
 from streamer.model import BUNDLED
 from tests.brokers import Chain, Cluster, Wanted, new_topic, providers
 
@@ -197,7 +198,7 @@ def _counter(admin: AdminClient, topic: str, partitions: int) -> Callable[[], in
 
 def _sample(service: Running, done: Callable[[], int]) -> Sample:
     pids = _family(service.process.pid)
-    mib, cpu = sum(map(_resident_mib, pids)), sum(map(_cpu_seconds, pids))
+    mib, cpu = sum(map(resident_mib, pids)), sum(map(cpu_seconds, pids))
     return Sample(time.monotonic(), done(), mib, cpu)
 
 
@@ -205,18 +206,6 @@ def _family(pid: int) -> list[int]:
     """A process and its children: `--workers` starts a process for each."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     return [pid, *map(int, children.read_text().split())]
-
-
-def _resident_mib(pid: int) -> float:
-    """Resident set of a process, in MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _cpu_seconds(pid: int) -> float:
-    """User and system time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 _TITLES = {"workers": "Workers", "partitions": "Partitions", "reviews": "Reviews in the topic"}

@@ -169,8 +169,9 @@ class Consumer:
             ]
             for partition, records in polled.items()
         }
-        positions = self.positions()
-        for partition in self._sought & fetched.keys():
+        sought = self._sought & fetched.keys()
+        positions = self.positions() if sought else {}
+        for partition in sought:
             if positions.get(partition, 0) <= fetched[partition][-1].offset:
                 del fetched[partition]  # Taken out before the seek, which has set the position back: they come again.
         return _in_time(fetched, listener)
