@@ -18,9 +18,17 @@ pytestmark = [pytest.mark.requires("rebalancing"), pytest.mark.timeout(120)]
 
 
 async def _first(
-    cluster: Cluster, topic: str, count: int, start_at: dict[TopicPartition, int], wait: float = 0.1
+    cluster: Cluster,
+    topic: str,
+    count: int,
+    start_at: dict[TopicPartition, int],
+    wait: float = 0.1,
+    later: Sequence[Item] = (),
 ) -> list[Record]:
-    """The first records handed out when passing the assignment on takes a second, and ends with a seek."""
+    """The first records handed out when passing the assignment on takes a second, and ends with a seek.
+
+    `later` are written only after that.
+    """
     kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap, group_id=f"group-{topic}")
     consumer = Consumer(kafka, topic)
     announced = False
@@ -34,7 +42,13 @@ async def _first(
     async def on_revoked(_: Sequence[TopicPartition]) -> None:
         pass
 
+    async def write() -> None:
+        while not announced:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(fill, cluster.bootstrap, topic, later)
+
     await consumer.start(on_assigned, on_revoked)
+    writing = asyncio.create_task(write())
     try:
         records: list[Record] = []
         async with asyncio.timeout(60):
@@ -44,6 +58,7 @@ async def _first(
                     records += polled
         return records
     finally:
+        await writing
         await consumer.stop()
 
 
@@ -65,3 +80,13 @@ async def test_after_a_seek_comes_what_is_there_and_nothing_from_before_it(
     fill(cluster.bootstrap, topic, [Item(b"%d" % number) for number in range(500)])
     records = await _first(cluster, topic, 100, {TopicPartition(topic, 0): 400}, wait)
     assert [record.offset for record in records] == list(range(400, 500))
+
+
+async def test_what_is_written_after_a_seek_is_read_by_a_poll_from_before_it(
+    cluster: Cluster, make_topic: MakeTopic
+) -> None:
+    """A poll that began before the assignment, waited through the seek and then got these has lost them once."""
+    topic = make_topic(1)
+    written = [Item(b"%d" % number) for number in range(500)]
+    records = await _first(cluster, topic, 500, {TopicPartition(topic, 0): 0}, 10.0, written)
+    assert [record.offset for record in records] == list(range(500))

@@ -74,15 +74,13 @@ def test_killed_again_and_again_every_review_is_labelled_once(job: Job, tmp_path
     assert every == {record.header("ce_id") for record in results}
 
 
-@pytest.mark.xfail(strict=False, reason="one run in several does not get all results after a rebalance: issue 5, open")
 def test_workers_that_join_and_leave_repeat_nothing(job: Job, tmp_path: Path) -> None:
     """One joins while the other is busy; the first leaves, by SIGTERM; partitions change hands twice."""
-    produced = job.fill(8_000)
+    produced = job.fill(2_000)
     with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
-        first.wait_for(1)
-        second.wait_ready()
-        produced |= job.fill(6_000)
-        second.wait_for(500)
+        # Whichever joins first could label all there is before the other has joined.
+        while min(worker.metric("streamer_records_total") for worker in (first, second)) < 500:
+            produced |= job.fill(1_000)
         assert first.stop() == 0, first.log
         produced |= job.fill(2_000)
         results = job.results(len(produced))

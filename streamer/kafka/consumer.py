@@ -86,7 +86,6 @@ class Consumer:
         self._request_timeout = kafka.request_timeout_ms / 1000
         self._bootstrap = kafka.bootstrap_servers
         self._listener: _Listener | None = None
-        self._sought: set[TopicPartition] = set()  # During the poll that is under way.
         self._consumer = AIOKafkaConsumer(
             **client_options(kafka),
             group_id=kafka.group_id,
@@ -150,7 +149,6 @@ class Consumer:
         if self._consumer._fetcher.error_future.done():
             # Polls would be empty for ever, while heartbeats keep the partitions with us.
             raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has died")
-        self._sought.clear()
         try:
             # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
@@ -169,11 +167,6 @@ class Consumer:
             ]
             for partition, records in polled.items()
         }
-        sought = self._sought & fetched.keys()
-        positions = self.positions() if sought else {}
-        for partition in sought:
-            if positions.get(partition, 0) <= fetched[partition][-1].offset:
-                del fetched[partition]  # Taken out before the seek, which has set the position back: they come again.
         return _in_time(fetched, listener)
 
     def pause(self) -> int:
@@ -189,7 +182,6 @@ class Consumer:
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """Go on from these offsets instead of the committed ones that were found."""
         for partition, position in positions.items():
-            self._sought.add(partition)
             if self._listener is not None:
                 self._listener.early.pop(partition, None)
             self._consumer.seek(KafkaPartition(*partition), position)
