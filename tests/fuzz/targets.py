@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import orjson
 
+import streamer
 from streamer.codec import Decoder, Encoder
 from streamer.events import DeadLetter, Record, Review, Tombstone, Verdict
-from streamer.model import BUNDLED, ModelError, read_artefact
+from streamer.model import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
-from streamer.tokenise import PAD, UNKNOWN, Vocabulary, normalise, segment
+from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
 
 Target = Callable[[bytes], None]
 
@@ -33,7 +35,7 @@ _HEADERS: tuple[tuple[tuple[str, bytes | None], ...], ...] = (
     (("ce_id", b"\xff1"), ("ce_time", b"2026-11-21T08:15:30Z"), ("traceparent", None)),
 )
 _VERDICT = Verdict("positive", 0.9, 0.9, 1, False)
-_MOST_TOKENS = 16
+_MOST_TOKENS = 4  # Few, so that texts of some hundred characters are cut before they are read.
 
 
 def codec(data: bytes) -> None:
@@ -69,7 +71,8 @@ def tokenise(data: bytes) -> None:
     texts = data.decode(errors="replace").split("\x00")[:4]
     vocabulary = _vocabulary()
     together = vocabulary.encode_all(texts, _MOST_TOKENS)
-    assert together == [vocabulary.encode(text, _MOST_TOKENS) for text in texts]
+    if len(texts) > 1:
+        assert together == [vocabulary.encode(text, _MOST_TOKENS) for text in texts]
     for text, encoded in zip(texts, together, strict=True):
         assert len(encoded) <= _MOST_TOKENS
         assert len(encoded.ids) == 8 * len(encoded)
@@ -78,49 +81,92 @@ def tokenise(data: bytes) -> None:
         assert "\n" not in folded
 
 
+# In memory where there is such a place: on a disk, writing a file anew takes longer than all that is tested.
+_MEMORY = Path("/dev/shm")  # noqa: S108  # The folder in it is made by mkdtemp.
+_SOUND = {
+    "model.pt": b"[]",
+    "vocabulary.txt": f"{PAD}\n{UNKNOWN}\n好".encode(),
+    "golden.json": '[{"text":"好","score":0.5}]'.encode(),
+}
+
+
 @cache
 def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in ("manifest.json", "golden.json", "vocabulary.txt", "model.pt"):
-        (folder / name).write_bytes((BUNDLED / name).read_bytes() if name == "manifest.json" else b"[]")
     return folder
 
 
+def _manifest(files: dict[str, bytes]) -> bytes:
+    """A manifest that these files agree with."""
+    content = {
+        "format": 1,
+        "name": "n",
+        "version": "1.0",
+        "labels": ["negative", "positive"],
+        "max_tokens": 8,
+        "tokeniser": {"name": "jieba", "version": "0.42.1", "normalisation": NORMALISATION},
+        "uncertain": {"low": 0.4, "high": 0.6},
+        "sha256": {name: hashlib.sha256(written).hexdigest() for name, written in files.items()},
+    }
+    return orjson.dumps(content)
+
+
+@cache
+def _written() -> dict[str, bytes]:
+    """What the folder holds."""
+    return {}
+
+
 def artefact(data: bytes) -> None:
-    """A manifest, or a golden file, of whatever bytes is read or refused with the name of the file."""
-    folder = _folder()
-    name = "manifest.json" if data[:1] < b"\x80" else "golden.json"
-    (folder / name).write_bytes(data[1:])
+    """A manifest, golden file or vocabulary of whatever bytes is read, or refused with the name of the folder."""
+    kind, content = data[:1], data[1:]
+    files = dict(_SOUND)
+    if kind >= b"\x60":
+        files["golden.json" if kind < b"\xb0" else "vocabulary.txt"] = content
+    files["manifest.json"] = content if kind < b"\x60" else _manifest(files)
+    for name, new in files.items():
+        if _written().get(name) != new:
+            (_folder() / name).write_bytes(new)
+            _written()[name] = new
     try:
-        read_artefact(folder)
+        found = read_artefact(_folder())
     except ModelError as error:
-        assert str(folder) in str(error)
+        assert str(_folder()) in str(error)
+    else:
+        assert found.golden
+        assert found.manifest.name.isprintable()
 
 
 def settings(data: bytes) -> None:
-    """A settings file of whatever bytes, or a variable of whatever text, is taken or refused in words."""
-    path = _folder() / "settings.toml"
-    variable, _, content = data.partition(b"\x00")
-    name = "STREAMER_" + variable.decode("ascii", "ignore").replace("=", "").upper()[:40]
-    value = content.decode(errors="replace").replace("\x00", "")[:200]
-    path.write_bytes(content)
-    if name == "STREAMER_CONFIG":
-        return
-    before = dict(os.environ)
-    os.environ[name] = value
-    if variable[:1] in b"abcdefgh":
-        os.environ["STREAMER_CONFIG"] = str(path)
+    """A variable, its value and a settings file, a null byte between, of whatever bytes: taken, or refused in words."""
+    variable, value, content = (*data.split(b"\0", 2), b"", b"")[:3]
+    given = {}
+    if content:
+        path = _folder() / "settings.toml"
+        path.write_bytes(content)
+        given["STREAMER_CONFIG"] = str(path)
+    if variable:
+        name = "STREAMER_" + variable.decode("ascii", "ignore").replace("=", "").upper()[:40]
+        given[name] = value.decode(errors="surrogateescape")  # As the operating system's bytes are read.
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         assert isinstance(load(), Settings)
     except SettingsError as error:
         assert str(error)
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, was in before.items():
+            if was is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = was
 
 
 TARGETS: dict[str, Target] = {"codec": codec, "tokenise": tokenise, "artefact": artefact, "settings": settings}
+
+# Real reviews, as they come.
+_REVIEWS = (Path(streamer.__file__).parent / "samples" / "reviews.jsonl").read_bytes().splitlines()[:60]
 
 # Where to begin: what is nearly right gets further than what is not.
 SEEDS: dict[str, list[bytes]] = {
@@ -135,16 +181,20 @@ SEEDS: dict[str, list[bytes]] = {
             b'\xef\xbb\xbf{"text":"\\ud800"}',
             b"\xed\xa0\x80",
         )
-    ],
+    ]
+    + [bytes([number % 9]) + line for number, line in enumerate(_REVIEWS)],
     "tokenise": [
         "这个手机很好,非常非常好好好!!!!\x00http://a.cn @小明 <br/>ＡＢＣ１２３％".encode(),
         "wi-fi 5.5寸 100% C++\x00\x00 \n\u3000㐀𠀀 這個電視\u200b".encode(),
+        *(orjson.loads(line)["text"].encode() for line in _REVIEWS),
     ],
-    "artefact": [b"\x00" + (BUNDLED / "manifest.json").read_bytes(), b'\x80[{"text":"a","score":0.5}]'],
+    "artefact": [b"\x00" + _manifest(_SOUND), b"\x80" + _SOUND["golden.json"], b"\xc0" + _SOUND["vocabulary.txt"]],
     "settings": [
         b"KAFKA__GROUP_ID\x00group",
         b'BATCHING\x00{"max_wait_ms": 7}',
-        b'a\x00[kafka]\ngroup_id = "g"\n[kafka.security]\nprotocol = "SASL_SSL"\nusername = "u"\npassword = "p"\n',
+        b'\x00\x00[kafka]\ngroup_id = "g"\n[kafka.security]\nprotocol = "SASL_SSL"\nusername = "u"\npassword = "p"\n',
         b"INPUT__MAX_BYTES\x001e9",
+        b'DELIVERY\x00exactly_once\x00drain_timeout_ms = 1_000\nmodel = { sha256 = "0", watch_ms = 0 }\n',
+        b"CONFIG\x00/nowhere",
     ],
 }
