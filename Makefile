@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check failures fuzz bench peers format docs audit clean
+.PHONY: demo test check failures fuzz bench peers format docs audit lock clean
 
 demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 	$(BIN)/streamer demo
@@ -40,6 +40,12 @@ docs: $(VENV)/.test ## Write the generated parts of docs/ anew.
 
 audit: $(VENV)/.test ## Look for known vulnerabilities in what is installed; fails where the index has no data on it.
 	$(BIN)/pip-audit --strict --skip-editable
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+lock: $(VENV)/.test ## Pin what is needed at run time, extras too, to the newest versions, with hashes.
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 clean: ## Remove what the other targets made.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
