@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import orjson
 import typer
 
-from streamer import __version__
+from streamer import __version__, logs
 from streamer.events import Reason
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
 
@@ -307,7 +307,7 @@ def _settings(log_level: str | None = None) -> Settings:
         settings = load()
     except SettingsError as error:
         _end(Exit.SETTINGS, str(error))
-    _log(log_level or settings.log.level, settings.log.format)
+    logs.set_up(log_level or settings.log.level, settings.log.format)
     return settings
 
 
@@ -359,31 +359,6 @@ def _end(code: Exit, message: str) -> NoReturn:
     for line in message.splitlines():
         typer.echo(f"streamer: {line}", err=True)
     sys.exit(int(code))
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(fields).decode()
-
-
-def _log(level: str, form: str) -> None:
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    handler.setFormatter(_JsonLines() if form == "json" else text)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
-    for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    # It tells of offsets that are no longer there, and so of records that nobody will read, at INFO only.
-    logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 
 
 if __name__ == "__main__":
