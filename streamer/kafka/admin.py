@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from streamer.kafka.cluster import Cluster, Topic, TopicHidden, TopicRefused, connected
 from streamer.kafka.errors import KafkaFault
-from streamer.kafka.findings import Finding, agreement, durability, grantee, permission, room
+from streamer.kafka.findings import Finding, agreement, durability, grantee, permission, room, transactions
 from streamer.kafka.reach import advertised, bootstrap
 from streamer.kafka.wire import Operation
 from streamer.settings import KafkaSettings, Settings
@@ -38,7 +38,9 @@ class _New(NamedTuple):
 async def check_cluster(settings: Settings, create_topics: bool, partitions: int, replication: int) -> list[Finding]:
     """Whether the service can run on this cluster: one finding for each thing looked at. Raises nothing of Kafka's.
 
-    With `create_topics`, topics that are missing are made as `ensure_topics` makes them.
+    With `create_topics`, topics that are missing are made as `ensure_topics` makes them. With exactly-once delivery a
+    transactional id is taken, `<prefix>/<group>/<topic>/check`. Raises SettingsError where a certificate file cannot be
+    used.
     """
     kafka = settings.kafka
     found: list[Finding] = []
@@ -51,6 +53,8 @@ async def check_cluster(settings: Settings, create_topics: bool, partitions: int
             if all(finding.ok for finding in found):
                 found += await _topics(cluster, settings, _New(partitions, replication) if create_topics else None)
                 found += await _rights(cluster, kafka)
+                if settings.delivery == "exactly_once":
+                    found.append(await _transactions(cluster, settings))
     except KafkaFault as error:
         found.append(Finding("error", "cluster", str(error)))
     return found
@@ -163,3 +167,11 @@ async def _rights(cluster: Cluster, kafka: KafkaSettings) -> list[Finding]:
         f"not allowed: grant IDEMPOTENT_WRITE on the cluster to {grantee(user)}, or WRITE on a topic from Kafka 2.8 on"
     )
     return [group, Finding("error", subject, detail)]
+
+
+async def _transactions(cluster: Cluster, settings: Settings) -> Finding:
+    """Whether transactional ids may be used: one is taken that no partition has, hence no worker is fenced."""
+    kafka = settings.kafka
+    ours = f"{kafka.transactional_id_prefix}/{kafka.group_id}/{settings.input.topic}/check"
+    taken = await cluster.take(ours, kafka.transaction_timeout_ms)
+    return transactions(taken, kafka.transactional_id_prefix, kafka.transaction_timeout_ms, _user(kafka))

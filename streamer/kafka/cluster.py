@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    ConcurrentTransactions,
+    CoordinatorLoadInProgressError,
     GroupAuthorizationFailedError,
     IncompatibleBrokerVersion,
+    InvalidTransactionTimeout,
     KafkaError,
     LeaderNotAvailableError,
     NoError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -61,6 +65,10 @@ class TopicHidden(KafkaFault):
 
 class TopicRefused(KafkaFault):
     """The cluster does not make this topic; the message says why."""
+
+
+# What comes of asking for a transactional id.
+Taken = Literal["taken", "not allowed", "timeout too long", "no transactions"]
 
 
 @contextlib.asynccontextmanager
@@ -124,6 +132,21 @@ class Cluster:
             return False
         return True
 
+    async def take(self, transactional_id: str, timeout_ms: int) -> Taken:
+        """Take a transactional id, with the timeout of its transactions; whoever had it is fenced.
+
+        Asking where its coordinator is takes DESCRIBE on the id, taking it WRITE.
+        """
+        try:
+            await self._retried(lambda: self._take(transactional_id, timeout_ms))
+        except TransactionalIdAuthorizationFailed:
+            return "not allowed"
+        except InvalidTransactionTimeout:
+            return "timeout too long"
+        except _UNSPOKEN:
+            return "no transactions"
+        return "taken"
+
     async def create(self, name: str, partitions: int, replication: int, settings: Mapping[str, str]) -> None:
         """Make a topic and wait until it has its leaders; one that is there already is left as it is.
 
@@ -166,6 +189,17 @@ class Cluster:
         answer = await self._send(InitProducerIdRequest(None, _TRANSACTION_TIMEOUT_MS))
         if answer.error_code:
             raise for_code(answer.error_code)
+
+    async def _take(self, transactional_id: str, timeout_ms: int) -> None:
+        coordinator = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+        answer = await self._send(InitProducerIdRequest(transactional_id, timeout_ms), coordinator)
+        error = for_code(answer.error_code)
+        if (
+            error is ConcurrentTransactions
+        ):  # Somebody else is just taking it: to be asked again, which it does not say.
+            raise CoordinatorLoadInProgressError(transactional_id)
+        if error is not NoError:
+            raise error(transactional_id)
 
     async def _create(self, wanted: tuple[Any, ...]) -> None:
         controller = self._client.cluster.controller

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aiokafka.errors import ClusterAuthorizationFailedError
+
 
 class KafkaFault(Exception):
     """The cluster cannot be worked with; the message says what and where."""
@@ -11,8 +13,20 @@ class BrokerUnreachable(KafkaFault):
     """No broker answered, or none let us in."""
 
 
-def unreachable(servers: str, error: BaseException) -> BrokerUnreachable:
+class NotIdempotent(KafkaFault):
+    """This client may not have a producer id: what it lacks is an ACL, which Kafka's own message does not name."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not allowed to write without duplicates (ClusterAuthorizationFailed): grant this client WRITE on the "
+            "topics that it writes to and, before Kafka 2.8, IDEMPOTENT_WRITE on the cluster"
+        )
+
+
+def unreachable(servers: str, error: BaseException) -> KafkaFault:
     """The fault for an error while connecting to the bootstrap servers; `streamer check` says more."""
+    if isinstance(error, ClusterAuthorizationFailedError):
+        return NotIdempotent()
     why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
     return BrokerUnreachable(
         f"kafka.bootstrap_servers {servers}: {why}; `streamer check` says which setting to look at"

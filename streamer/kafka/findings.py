@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from streamer.kafka.cluster import Topic
+from streamer.kafka.cluster import Taken, Topic
 from streamer.kafka.wire import Operation
 
 Severity = Literal["ok", "warning", "error"]
@@ -87,6 +87,25 @@ def permission(allowed: Iterable[Operation] | None, operation: Operation, subjec
     if operation in allowed:
         return Finding("ok", subject, "granted")
     return Finding("error", subject, f"missing: grant {name} to {grantee(user)}")
+
+
+def transactions(taken: Taken, prefix: str, timeout_ms: int, user: str | None) -> Finding:
+    """Whether transactions may be written: from what came of taking a transactional id that begins with the prefix."""
+    subject = f"transactional ids {f'{prefix}/...'!r}"
+    if taken == "taken":
+        return Finding("ok", subject, "granted")
+    if taken == "timeout too long":
+        detail = (
+            f"the broker allows less than kafka.transaction_timeout_ms {timeout_ms}: see its transaction.max.timeout.ms"
+        )
+    elif taken == "no transactions":
+        detail = "this broker has no transactions: exactly-once delivery needs Kafka 2.5 or later"
+    else:
+        detail = (
+            f"missing: grant WRITE on the transactional ids that begin with {prefix!r} "
+            f"(kafka.transactional_id_prefix; an ACL of the pattern type prefixed) to {grantee(user)}"
+        )
+    return Finding("error", subject, detail)
 
 
 def grantee(user: str | None) -> str:

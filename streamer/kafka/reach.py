@@ -29,7 +29,7 @@ _LONGEST_SECONDS = 10.0
 async def bootstrap(kafka: KafkaSettings) -> list[Finding]:
     """A finding for each of the bootstrap servers; those that fail are warnings where another lets us in.
 
-    Raises BrokerUnreachable where a certificate file cannot be read.
+    Raises SettingsError where a certificate file cannot be used.
     """
     addresses, security = kafka.bootstrap_servers.split(","), kafka.security
     whys = await asyncio.gather(*(reach(kafka, address) for address in addresses))
@@ -63,7 +63,7 @@ async def reach(kafka: KafkaSettings, address: str) -> str | None:
     """Connect to `host:port`, with TLS and SASL where they are set, and close again.
 
     Gives None where the broker let us in, else why not and what to look at. Secrets and what the broker says of
-    them are not quoted. Raises BrokerUnreachable where a certificate file cannot be read.
+    them are not quoted. Raises SettingsError where a certificate file cannot be used.
     """
     host, _, port = address.rpartition(":")
     options = client_options(kafka)

@@ -21,8 +21,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import OAuthAuthenticator
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 
-from streamer.kafka.errors import BrokerUnreachable
-from streamer.settings import KafkaSettings, SecuritySettings
+from streamer.settings import KafkaSettings, SecuritySettings, SettingsError
 
 _TOKEN_TIMEOUT_SECONDS = 10
 # A token is asked for anew so long before it expires.
@@ -117,7 +116,7 @@ aiokafka.conn.OAuthAuthenticator = _Authenticator  # There is no other way in.
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """The options that every aiokafka client takes: brokers, name, timeouts, security.
 
-    Raises BrokerUnreachable where a certificate cannot be read.
+    Raises SettingsError where a certificate, or its key, cannot be used.
     """
     security = kafka.security
     options: dict[str, Any] = {
@@ -155,7 +154,7 @@ def _ssl_context(security: SecuritySettings) -> ssl.SSLContext:
             context.load_cert_chain(security.cert_file, security.key_file, password=password or "")
     except ssl.SSLError as error:
         why = error.reason.replace("_", " ").lower() if error.reason else "not in PEM, or the password is another"
-        raise BrokerUnreachable(f"{what}: {why}") from None
+        raise SettingsError(f"{what}: {why}") from None
     return context
 
 
@@ -165,4 +164,4 @@ def _readable(name: str, path: Path | None) -> None:
         if path is not None:
             path.open("rb").close()
     except OSError as error:
-        raise BrokerUnreachable(f"kafka.security.{name} {path}: {error.strerror}") from None
+        raise SettingsError(f"kafka.security.{name} {path}: {error.strerror}") from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from streamer.kafka.admin import check_cluster
 from streamer.model import Model
 from tests.jobs import Job
 from tests.reading import committed
@@ -65,12 +68,62 @@ def test_the_service_does_not_start_without(
     assert job.results() == job.dead_letters() == []
 
 
+IDS = f"transactional ids '{TRANSACTIONS}/...'"
+NO_IDS = (
+    f"missing: grant WRITE on the transactional ids that begin with '{TRANSACTIONS}' "
+    "(kafka.transactional_id_prefix; an ACL of the pattern type prefixed) to user '{}'"
+)
+
+
 def test_transactions_need_their_own(least: Least, job: Job, model: Model, capsys: Capture) -> None:
-    """Exactly-once delivery without WRITE on the transactional ids: exit code 4 with the id, and nothing is read."""
+    """Exactly-once delivery without WRITE on the transactional ids: exit code 4 with the id, and nothing is read.
+
+    `streamer check` says what to grant; in at-least-once delivery it has nothing to say.
+    """
+    least.granted(*run_needs(job).values())
+    assert least.errors() == {}
     least.delivery = "exactly_once"
-    ended = ends(serve(least.granted(*run_needs(job).values()), model, put(job)), capsys)
+    wanted = least.settings
+    assert least.errors() == {IDS: NO_IDS.format(least.name)}
+    ended = ends(serve(wanted, model, put(job)), capsys)
     assert (ended.code, f"{TRANSACTIONS}/{job.group}/" in ended.said) == (4, True), ended
     assert job.results() == job.dead_letters() == []
+
+
+def test_seeing_transactional_ids_is_not_enough(least: Least, job: Job) -> None:
+    """With DESCRIBE on them the coordinator is told; what `streamer check` tries is to take one."""
+    least.delivery = "exactly_once"
+    least.granted(*run_needs(job).values(), Grant("describe", "transactional_id", TRANSACTIONS, "prefixed"))
+    assert least.errors() == {IDS: NO_IDS.format(least.name)}
+
+
+def test_a_longer_transaction_than_the_broker_allows(least: Least, job: Job) -> None:
+    """`streamer check` names the setting, and the broker's own."""
+    least.delivery = "exactly_once"
+    wanted = least.granted(*run_needs(job, "exactly_once").values())
+    kafka = wanted.kafka.model_copy(update={"transaction_timeout_ms": 3_600_000})
+    found = asyncio.run(check_cluster(wanted.model_copy(update={"kafka": kafka}), False, 1, 1))
+    (last,) = [finding for finding in found if finding.subject == IDS]
+    assert last.severity == "error"
+    assert last.detail == (
+        "the broker allows less than kafka.transaction_timeout_ms 3600000: see its transaction.max.timeout.ms"
+    )
+
+
+def test_a_check_does_not_fence_a_worker(least: Least, job: Job, model: Model, capsys: Capture) -> None:
+    """While it works in transactions: the id that is tried is none of its own."""
+    least.delivery = "exactly_once"
+    wanted = least.granted(*run_needs(job, "exactly_once").values())
+    count = put(job)
+
+    def check() -> None:
+        assert least.errors() == {}
+        put(job)
+
+    ended = ends(serve(wanted, model, 2 * count, check), capsys)
+    assert (ended.code, ended.said) == (0, "")
+    assert (len(job.results(2)), len(job.dead_letters(2))) == (2, 2)
+    job.assert_offsets_at_the_end()
 
 
 def test_seeing_a_topic_is_not_enough(least: Least, job: Job, model: Model, capsys: Capture) -> None:

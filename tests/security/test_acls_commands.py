@@ -42,6 +42,8 @@ def command(name: str, wanted: Settings, folder: Path) -> Command:
     return commands[name]
 
 
+NOT_IDEMPOTENT = "not allowed to write without duplicates (ClusterAuthorizationFailed): grant this client WRITE on the"
+
 # Command, what it needs, and without each: its exit code and what it says.
 OTHERS: dict[str, tuple[Callable[[Job | Names], dict[str, Grant]], dict[str, tuple[int, str]]]] = {
     "replay": (
@@ -49,12 +51,12 @@ OTHERS: dict[str, tuple[Callable[[Job | Names], dict[str, Grant]], dict[str, tup
         {
             "read dead letters": (4, "topic '{dead}' may not be seen"),
             "read group": (4, "topic '{dead}' at"),
-            "write input": (4, "ClusterAuthorizationFailed"),  # Whoever may write nowhere may not be idempotent.
+            "write input": (4, NOT_IDEMPOTENT),  # Whoever may write nowhere may not be idempotent.
         },
     ),
     "produce": (
         produce_needs,
-        {"write input": (4, "ClusterAuthorizationFailed")},
+        {"write input": (4, NOT_IDEMPOTENT)},
     ),
     "watch": (
         watch_needs,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from streamer.kafka import BrokerUnreachable, client_options
+from streamer.kafka import client_options
 from streamer.kafka.admin import check_cluster
 from streamer.model import Model
-from streamer.settings import KafkaSettings, SecuritySettings
+from streamer.settings import KafkaSettings, SecuritySettings, SettingsError
 from tests.brokers import NodeCluster
 from tests.jobs import Job
 from tests.security.certificates import HOST, KEY_PASSWORD, Certificates, Client
@@ -202,6 +202,24 @@ def unreadable(folder: Path, made: Certificates) -> dict[str, tuple[SecuritySett
 def test_files_that_cannot_be_used_are_named(tmp_path: Path, certificates: Certificates) -> None:
     """By their settings, with what is wrong, and without the password."""
     for security, said in unreadable(tmp_path, certificates).values():
-        with pytest.raises(BrokerUnreachable) as refused:
+        with pytest.raises(SettingsError) as refused:
             client_options(KafkaSettings(security=security))
         assert str(refused.value) == said
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_a_file_that_cannot_be_used_is_a_wrong_setting(
+    secured: NodeCluster,
+    job: Job,
+    certificates: Certificates,
+    model: Model,
+    capsys: Capture,
+    delivery: str,
+    tmp_path: Path,
+) -> None:
+    """Exit code 2, of `streamer run` and of what `streamer check` asks the cluster."""
+    security, said = unreadable(tmp_path, certificates)["no key"]
+    wanted = settings(job, secured.address("MUTUAL"), security).model_copy(update={"delivery": delivery})
+    for command in (serve(wanted, model, 1), lambda: check_cluster(wanted, False, 1, 1)):
+        ended = ends(command, capsys)
+        assert (ended.code, ended.said) == (2, f"streamer: {said}\n")
