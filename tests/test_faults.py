@@ -37,11 +37,12 @@ def test_a_wrong_setting_is_named(job: Job, tmp_path: Path) -> None:
     ends_with(job, 2, "batching.max_wait_ms (STREAMER_BATCHING__MAX_WAIT_MS): ", tmp_path / "log")
 
 
-def test_a_broker_that_is_down_is_named(job: Job, tmp_path: Path) -> None:
-    """Exit code 4, with the address that did not answer."""
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_a_broker_that_is_down_is_named(job: Job, delivery: str, tmp_path: Path) -> None:
+    """Exit code 4, with the setting and the address that did not answer."""
     with ReservedPorts(1) as reserved:
         address = f"127.0.0.1:{reserved.ports[0]}"
-        job.settings = {"STREAMER_KAFKA__BOOTSTRAP_SERVERS": address}
+        job.settings = {"STREAMER_KAFKA__BOOTSTRAP_SERVERS": address, "STREAMER_DELIVERY": delivery}
         ends_with(job, 4, f"kafka.bootstrap_servers {address}: ", tmp_path / "log")
 
 

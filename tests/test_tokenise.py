@@ -24,6 +24,7 @@ from streamer.tokenise import (
     tokens_of,
 )
 from streamer.tokenise.normalisation import _nfkc
+from streamer.tokenise.segmentation import _remembered
 from tests.texts import reviews
 
 REAL_TEXTS = 20_000
@@ -252,3 +253,12 @@ def test_no_text_has_more_tokens_than_the_limit(text: str, most: int) -> None:
     encoded = VOCABULARY.encode(text, most)
     assert len(encoded) <= most
     assert len(ids(encoded.ids)) == len(encoded)
+
+
+def test_long_runs_are_not_remembered() -> None:
+    """Of the fuzzer's finding: the tokens of thousands of hostile texts stayed, up to a megabyte for each."""
+    short, long = "好看" * 3, "好看" * 600
+    segment(short)
+    before = _remembered.cache_info().currsize
+    assert "".join(segment(long)) == long
+    assert _remembered.cache_info().currsize == before

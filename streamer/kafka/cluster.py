@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from streamer.kafka.errors import BrokerUnreachable, KafkaFault
+from streamer.kafka.errors import KafkaFault, unreachable
 from streamer.kafka.security import client_options
 from streamer.kafka.wire import GroupRequest, Operation, TopicsRequest, operations
 from streamer.settings import KafkaSettings
@@ -82,7 +82,7 @@ async def connected(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
         await client.bootstrap()
         yield Cluster(client, kafka.request_timeout_ms)
     except (KafkaError, OSError) as error:
-        raise BrokerUnreachable(f"kafka.bootstrap_servers {kafka.bootstrap_servers}: {error}") from None
+        raise unreachable(kafka.bootstrap_servers, error) from None
     finally:
         await client.close()
 

@@ -28,6 +28,8 @@ def unreachable(servers: str, error: BaseException) -> KafkaFault:
     if isinstance(error, ClusterAuthorizationFailedError):
         return NotIdempotent()
     why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+    if "Unable to bootstrap" in why:  # aiokafka's, with the addresses as Python writes them; its log has the cause.
+        why = "none of them can be reached and lets us in"
     return BrokerUnreachable(
         f"kafka.bootstrap_servers {servers}: {why}; `streamer check` says which setting to look at"
     )

@@ -35,6 +35,8 @@ _AMBIGUOUS = re.compile(
 # jieba.re_skip_default, and what jieba does with the rest that is in no run: character by character.
 _BETWEEN = re.compile(r"\r\n|.", re.DOTALL)
 _REMEMBERED_RUNS = 4096
+# Characters. What is repeated for emphasis is short, and the tokens of thousands of long runs would fill gigabytes.
+_LONGEST_REMEMBERED = 64
 
 # The same by character, for a look at many texts at once.
 _HAN, _BEYOND, _SIGN, _IN_RUN = 1, 2, 4, 8
@@ -90,10 +92,16 @@ def _piece(piece: str) -> Sequence[str]:
     """The tokens of a run, or of what stands between two runs."""
     if not _AMBIGUOUS.search(piece):
         return _segment(piece)
-    return _run(piece) if _RUN.match(piece) else _BETWEEN.findall(piece)
+    if not _RUN.match(piece):
+        return _BETWEEN.findall(piece)
+    return _remembered(piece) if len(piece) <= _LONGEST_REMEMBERED else _run(piece)
 
 
 @lru_cache(_REMEMBERED_RUNS)  # What people repeat for emphasis is often the same.
+def _remembered(run: str) -> tuple[str, ...]:
+    return _run(run)
+
+
 def _run(run: str) -> tuple[str, ...]:
     """As jieba's `__cut_DAG` does: the most likely path through the dictionary, by rjieba, which without the HMM is the
     same; then what fell apart into single characters through jieba's own HMM. jieba's dictionary is not needed."""

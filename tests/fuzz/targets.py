@@ -24,6 +24,7 @@ from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise
 Target = Callable[[bytes], None]
 
 _ENCODER = Encoder("out", "dead", "group", "model", "1", include_input=True)
+_TEXT_ENCODER = Encoder("out", "dead", "group", "model", "1", include_input=True, input_format="text")
 _DECODERS = (
     Decoder(),
     Decoder("text"),
@@ -47,8 +48,7 @@ def codec(data: bytes) -> None:
     if isinstance(decoded, Review):
         decoded.text.encode()
         # What came is carried along byte for byte only where it is JSON.
-        json_in = decoder.format == "json"
-        encoder = _ENCODER if json_in else Encoder("out", "dead", "group", "model", "1", True, "text")
+        encoder = _ENCODER if decoder.format == "json" else _TEXT_ENCODER
         event = json.loads(encoder.labelled(decoded, _VERDICT, 1).message.value or b"")
         assert event["label"] == "positive"
         assert event["event_time"].endswith("Z")
