@@ -177,6 +177,10 @@ class Scenario:
         ends = end_offsets(self.job.bootstrap, self.job.input)
         return sum(end - offsets.get(partition, 0) for partition, end in ends.items())
 
+    def transactional_id(self, partition: int) -> str:
+        """What the owner of this partition writes under, as docs/operations.md says."""
+        return f"streamer/{self.job.group}/{self.job.input}/{partition}"
+
     def members(self) -> int:
         """How many members the group has."""
         admin = AdminClient({"bootstrap.servers": self.job.bootstrap, "log_level": 0})

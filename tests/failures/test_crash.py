@@ -125,3 +125,20 @@ def test_coordinator_killed_mid_commit(scenario: Scenario, nodes: Nodes) -> None
         assert nodes.coordinator(scenario.job.group) != coordinator
         nodes.heal()
     scenario.finish()
+
+
+@pytest.mark.usefixtures("transactional")
+def test_transaction_coordinator_killed(scenario: Scenario, nodes: Nodes) -> None:
+    """The coordinator of a partition's transactions dies while they end all the time: the next one goes on."""
+    scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="20")
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    transactions = scenario.transactional_id(0)
+    for _ in range(2):
+        coordinator = nodes.transaction_coordinator(transactions)
+        mark = scenario.mark()
+        nodes.kill(coordinator)
+        scenario.wait_recovered(mark)
+        assert nodes.transaction_coordinator(transactions) != coordinator
+        nodes.heal()
+    scenario.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import orjson
 import pytest
@@ -16,6 +17,7 @@ from tests.checkers import Position
 from tests.failures.conftest import Begin
 from tests.failures.feeding import short_items
 from tests.failures.harness import Scenario
+from tests.failures.models import failing_artefact
 from tests.failures.nodes import Nodes
 from tests.failures.waiting import eventually
 from tests.reading import Item, committed, read_all
@@ -60,6 +62,21 @@ def test_invalid_record_first_in_the_middle_and_last(scenario: Scenario) -> None
     scenario.start()
     scenario.finish()
     assert letters(scenario) == wrong
+
+
+@pytest.mark.fast
+def test_model_raises_on_one_text(scenario: Scenario, tmp_path: Path) -> None:
+    """That one becomes a dead letter; the rest of its batch is labelled, and the worker works on."""
+    artefact, word = failing_artefact(tmp_path)
+    scenario.put(reviews(1_000))
+    wrong = scenario.put([Item(orjson.dumps({"text": word}), b"bad", 0)], bad=True)
+    scenario.put(reviews(1_000, 1_001))
+    wrong |= scenario.put([Item(orjson.dumps({"text": f"好 {word} 好"}), b"bad", 1)], bad=True)
+    (worker,) = scenario.start(MODEL__PATH=str(artefact))
+    scenario.finish()
+    assert letters(scenario) == wrong.keys()
+    assert {r.header("dlq.reason") for r in scenario.job.dead_letters()} == {b"model_failed"}
+    assert "judging each alone" in worker.log
 
 
 def test_run_of_invalid_records(scenario: Scenario) -> None:

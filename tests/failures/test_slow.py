@@ -12,7 +12,7 @@ import pytest
 
 from tests.failures.feeding import short_items
 from tests.failures.harness import Scenario
-from tests.failures.slow_model import slow_artefact
+from tests.failures.models import slow_artefact
 from tests.failures.vitals import vitals
 from tests.failures.waiting import eventually
 from tests.reading import Item, committed
