@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from tests.checkers import Ownership, Position, Report, check, committed_past_incomplete, owned_twice
 from tests.failures import modes
 from tests.failures.feeding import Feeder
+from tests.failures.ledger import Ledger
 from tests.failures.outcomes import Recorder
 from tests.failures.ownership import owned, ownerships
 from tests.failures.waiting import eventually
@@ -30,6 +31,12 @@ _SETTINGS = {
 }
 # What a dead worker had sent may still be read from the socket by the broker. One second is a thousand times that.
 _SETTLE_SECONDS = 1.0
+_ONE_POLL = 1000  # kafka.max_poll_records
+
+
+def in_flight(worker: Worker) -> int:
+    """As many reviews as it may have read and not published, at the most."""
+    return int(worker.metric("streamer_tokens_in_flight")) + _ONE_POLL
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,11 @@ class Scenario:
         self._folder = folder
         self._recorder = recorder
         self._resources = ExitStack()
-        self._produced: dict[Position, bytes | None] = {}
+        self._ledger: Ledger | None = None
+        self._produced: dict[Position, bytes | None] = {}  # Empty where there is a ledger.
         self._bad: set[Position] = set()
         self._feeder: Feeder | None = None
+        self._ended: set[Worker] = set()  # By kill, or by themselves as they should.
         self._gone: dict[int, list[float]] = {}  # When a worker was killed or paused, by its number.
         self._settled: dict[int, int] | None = None  # What was committed at the first crash: never repeated.
         job.settings |= _SETTINGS | modes.settings(mode)
@@ -70,6 +79,10 @@ class Scenario:
         with self._resources:  # Even if the feeder fails.
             self._stop_feeding()
 
+    def keep_little(self) -> None:
+        """From the start: hold what comes out against what goes in as it comes, for traffic of millions."""
+        self._ledger = self.watcher.ledger = Ledger(self.job.input)
+
     # What goes in
 
     def feed(self, rate: int) -> Feeder:
@@ -80,23 +93,27 @@ class Scenario:
     def put(self, items: Iterable[Item], bad: bool = False) -> dict[Position, bytes | None]:
         """Write these records; `bad` ones are to become dead letters."""
         produced = self.job.put(items)
-        self._produced |= produced
+        self.expect(produced)
         if bad:
             self._bad |= produced.keys()
         return produced
 
     def expect(self, produced: dict[Position, bytes | None]) -> None:
-        """These have been written by somebody else."""
-        self._produced |= produced
+        """These have been written, be it by somebody else."""
+        if self._ledger is None:
+            self._produced |= produced
+            return
+        for source, key in produced.items():
+            self._ledger.put(source, key)
 
     # Workers
 
-    def start(self, count: int = 1, /, **settings: str) -> list[Worker]:
+    def start(self, count: int = 1, hook: Mapping[str, str] | None = None, /, **settings: str) -> list[Worker]:
         """Start so many workers at once; returns them when each has partitions.
 
-        `settings` are STREAMER_ variables without the prefix.
+        `settings` are STREAMER_ variables without the prefix, `hook` what `hooked` returns.
         """
-        own = {f"STREAMER_{name}": value for name, value in settings.items()}
+        own = {f"STREAMER_{name}": value for name, value in settings.items()} | dict(hook or {})
         new = [self._launch(own) for _ in range(count)]
         for worker in new:
             worker.wait_ready()
@@ -130,6 +147,7 @@ class Scenario:
         """kill -9, and note what may therefore come twice."""
         worker.process.kill()
         worker.wait()
+        self._ended.add(worker)
         self.gone(worker)
         time.sleep(_SETTLE_SECONDS)
         self.note_repeatable(owned(worker.log))
@@ -137,6 +155,7 @@ class Scenario:
     def wait_ended(self, worker: Worker, code: int, timeout_s: float = 90.0) -> None:
         """Until it has ended by itself, with this code."""
         assert worker.wait(timeout_s) == code, worker.log[-3000:]
+        self._ended.add(worker)
         self.gone(worker)
 
     def gone(self, worker: Worker) -> None:
@@ -222,16 +241,12 @@ class Scenario:
            end of the input unless `to_the_end` is off.
         """
         self._stop_feeding()
-        good = {source: key for source, key in self._produced.items() if source not in self._bad}
-        self.job.results(len(good), self.patience_s)
-        self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
-        results = self.job.results(timeout_s=self.patience_s)
-        report = check(good, results)
+        report = self._check() if self._ledger is None else self._check_ledger(self._ledger)
         allowed = self.repeatable if self.mode == modes.AT_LEAST_ONCE else 0
         repeated = sum(times - 1 for times in report.duplicated.values())
         self._recorder.record(
             self.mode,
-            len(self._produced),
+            report.produced + len(self._bad),
             len(report.lost),
             repeated,
             allowed,
@@ -252,6 +267,26 @@ class Scenario:
         assert not (twice := owned_twice(self._ownerships())), twice[:3]
         return report
 
+    def _check(self) -> Report:
+        good = {source: key for source, key in self._produced.items() if source not in self._bad}
+        self.job.results(len(good), self.patience_s)
+        self._leave_all()
+        return check(good, self.job.results(timeout_s=self.patience_s))
+
+    def _check_ledger(self, ledger: Ledger) -> Report:
+        """Of what the watcher has told it, once it has been at the very end."""
+        eventually(lambda: self.watcher.seen >= ledger.produced, "all results", self.patience_s)
+        self._leave_all()
+        ends = end_offsets(self.job.bootstrap, self.job.output)
+        eventually(lambda: self.watcher.ends == ends, "the end of the output", self.patience_s)
+        return ledger.report()
+
+    def _leave_all(self) -> None:
+        for worker in self.workers:
+            code = worker.process.poll()
+            assert not code or worker in self._ended, f"ended by itself with {code}:\n{worker.log[-3000:]}"
+        self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
+
     def _ownerships(self) -> list[Ownership]:
         return [
             interval
@@ -262,4 +297,4 @@ class Scenario:
     def _stop_feeding(self) -> None:
         if self._feeder is not None:
             feeder, self._feeder = self._feeder, None
-            self._produced |= feeder.stop()
+            self.expect(feeder.stop())

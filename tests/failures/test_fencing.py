@@ -8,10 +8,9 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from tests.failures.harness import Scenario
+from tests.failures.harness import Scenario, in_flight
 from tests.failures.ownership import owned
 from tests.failures.waiting import eventually
-from tests.workers import Worker
 
 pytestmark = [pytest.mark.failures, pytest.mark.timeout(400), pytest.mark.requires("multi_node", "admin")]
 
@@ -25,12 +24,6 @@ PATIENT = {
     "KAFKA__TRANSACTION_TIMEOUT_MS": f"{TRANSACTION_SECONDS * 1000:.0f}",
 }
 BROKE = "broke, sending it again"
-ONE_POLL = 1000  # kafka.max_poll_records
-
-
-def in_flight(worker: Worker) -> int:
-    """As many reviews as it may have read and not published, at the most."""
-    return int(worker.metric("streamer_tokens_in_flight")) + ONE_POLL
 
 
 def test_zombie_comes_back(scenario: Scenario) -> None:
@@ -91,7 +84,7 @@ def test_sole_worker_paused_past_its_session(scenario: Scenario) -> None:
 @pytest.mark.usefixtures("transactional")
 def test_another_producer_takes_a_transactional_id(scenario: Scenario) -> None:
     """A worker that is fenced in its own partition commits nothing more of it, and ends with 4; the other goes on."""
-    workers = scenario.start(2, KAFKA__REBALANCE_TIMEOUT_MS="5000")
+    workers = scenario.start(2, KAFKA__REVOKE_TIMEOUT_MS="3000", KAFKA__REBALANCE_TIMEOUT_MS="5000")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     fenced, other = sorted(workers, key=lambda worker: 0 not in owned(worker.log))

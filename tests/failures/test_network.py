@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.failures.harness import Scenario
+from tests.failures.harness import Scenario, in_flight
 from tests.failures.proxied import ProxiedCluster
 from tests.failures.waiting import eventually
 
@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.failures, pytest.mark.timeout(400)]
 
 RATE = 400
 REQUEST = {"KAFKA__REQUEST_TIMEOUT_MS": "5000"}
-ONE_POLL = 1000  # kafka.max_poll_records
 OUTAGE_SECONDS = 8.0  # Longer than a request, shorter than the session.
 
 
@@ -51,13 +50,13 @@ def test_cut_from_all_for_longer_than_the_session(far: Scenario, far_nodes: Prox
     far.feed(RATE)
     far.wait_seen(1_000)
     # It may have published what it does not hear acknowledged, and what is in flight comes when it is back.
-    in_flight = int(cut_off.metric("streamer_tokens_in_flight")) + ONE_POLL
+    left = in_flight(cut_off)
     for proxy in far_nodes.proxies.values():
         proxy.cut()
     far.gone(cut_off)
     mark = far.mark()
     far.wait_recovered(mark)
-    far.note_repeatable(zombies=in_flight)
+    far.note_repeatable(zombies=left)
     far_nodes.forward()
     far.wait_owned(cut_off, near)
     far.wait_recovered(far.mark())

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
-from tests.brokers import new_topic
+from tests.brokers import StartCluster, new_topic
 from tests.checkers import Position
 from tests.failures.conftest import Begin
 from tests.failures.feeding import short_items
@@ -121,6 +121,31 @@ def test_dead_letter_topic_down(begin: Begin, nodes: Nodes) -> None:
         time.sleep(0.2)
     assert not letters(scenario)
     nodes.heal()
+    scenario.finish()
+    assert letters(scenario) == {wrong}
+
+
+@pytest.mark.parametrize("made", ["by a hand", "by the broker"])
+def test_dead_letter_topic_deleted(start_cluster: StartCluster, begin: Begin, made: str) -> None:
+    """It goes while the worker runs, and is made again: the invalid record is not passed over meanwhile."""
+    by_hand = made == "by a hand"
+    cluster = start_cluster(properties={"auto.create.topics.enable": "false" if by_hand else "true"})
+    scenario = begin(cluster)
+    job = scenario.job
+    (worker,) = scenario.start(KAFKA__REQUEST_TIMEOUT_MS="5000")
+    scenario.put(bad(), bad=True)
+    eventually(lambda: len(letters(scenario)) == 1, "a dead letter")
+    AdminClient({"bootstrap.servers": job.bootstrap, "log_level": 0}).delete_topics([job.dead])[job.dead].result(10)
+    scenario.put(reviews(100))
+    (wrong,) = scenario.put(bad(), bad=True)
+    scenario.put(reviews(500, 100))
+    scenario.put(reviews(500, 600, partition=1))
+    if by_hand:
+        scenario.wait_ended(worker, 4)
+        assert committed(job.bootstrap, job.group, job.input).get(0, 0) <= wrong.offset
+        cluster.create_topic(job.dead, 1, {})
+        scenario.note_repeatable()
+        scenario.start()
     scenario.finish()
     assert letters(scenario) == {wrong}
 
