@@ -137,11 +137,11 @@ class Scenario:
             parts = [owned(worker.log) for worker in workers]
             return all(parts) and sum(map(len, parts)) <= self.job.partitions
 
-        eventually(all_owned, "each worker has partitions", 60)
+        eventually(all_owned, "each worker has partitions", 120)
 
     def wait_sole(self, worker: Worker) -> None:
         """Until this worker has all partitions."""
-        eventually(lambda: len(owned(worker.log)) == self.job.partitions, "one worker has all partitions", 60)
+        eventually(lambda: len(owned(worker.log)) == self.job.partitions, "one worker has all partitions", 120)
 
     def crash(self, worker: Worker) -> None:
         """kill -9, and note what may therefore come twice."""
