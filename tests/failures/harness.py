@@ -242,19 +242,19 @@ class Scenario:
         """
         self._stop_feeding()
         report = self._check() if self._ledger is None else self._check_ledger(self._ledger)
-        allowed = self.repeatable if self.mode == modes.AT_LEAST_ONCE else 0
-        repeated = sum(times - 1 for times in report.duplicated.values())
-        self._recorder.record(
-            self.mode,
-            report.produced + len(self._bad),
-            len(report.lost),
-            repeated,
-            allowed,
-            len(report.reordered),
-            self.recovery_s,
-            "; ".join(self.notes),
-        )
+        try:
+            self._hold(report, to_the_end)
+        except AssertionError:
+            self.notes.append("**failed**")
+            raise
+        finally:
+            self._record(report)
+        return report
+
+    def _hold(self, report: Report, to_the_end: bool) -> None:
+        """Raises AssertionError."""
         report.assert_clean(allow_duplicates=True)
+        repeated, allowed = _repeated(report), self._allowed
         assert repeated <= allowed, (
             f"{repeated} repeated, {allowed} may be: {dict(list(report.duplicated.items())[:5])}"
         )
@@ -262,10 +262,28 @@ class Scenario:
         assert not [s for s in report.duplicated if s.offset < settled.get(s.partition, 0)], (
             "repeated what was committed"
         )
+        for worker in self.workers:
+            code = worker.process.poll()
+            assert not code or worker in self._ended, f"ended by itself with {code}:\n{worker.log[-3000:]}"
         if to_the_end:
             self.job.assert_offsets_at_the_end()
         assert not (twice := owned_twice(self._ownerships())), twice[:3]
-        return report
+
+    @property
+    def _allowed(self) -> int:
+        return self.repeatable if self.mode == modes.AT_LEAST_ONCE else 0
+
+    def _record(self, report: Report) -> None:
+        self._recorder.record(
+            self.mode,
+            report.produced + len(self._bad),
+            len(report.lost),
+            _repeated(report),
+            self._allowed,
+            len(report.reordered),
+            self.recovery_s,
+            "; ".join(self.notes),
+        )
 
     def _check(self) -> Report:
         good = {source: key for source, key in self._produced.items() if source not in self._bad}
@@ -282,9 +300,6 @@ class Scenario:
         return ledger.report()
 
     def _leave_all(self) -> None:
-        for worker in self.workers:
-            code = worker.process.poll()
-            assert not code or worker in self._ended, f"ended by itself with {code}:\n{worker.log[-3000:]}"
         self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
 
     def _ownerships(self) -> list[Ownership]:
@@ -298,3 +313,7 @@ class Scenario:
         if self._feeder is not None:
             feeder, self._feeder = self._feeder, None
             self.expect(feeder.stop())
+
+
+def _repeated(report: Report) -> int:
+    return sum(times - 1 for times in report.duplicated.values())
