@@ -12,10 +12,10 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.checkers import Ownership, Position, Report, check, committed_past_incomplete, owned_twice
+from tests.checkers import Ownership, Position, Report, committed_past_incomplete, owned_twice
 from tests.failures import modes
 from tests.failures.feeding import Feeder
-from tests.failures.ledger import Ledger
+from tests.failures.intake import Intake
 from tests.failures.outcomes import Recorder
 from tests.failures.ownership import owned, ownerships
 from tests.failures.waiting import eventually
@@ -62,10 +62,7 @@ class Scenario:
         self._folder = folder
         self._recorder = recorder
         self._resources = ExitStack()
-        self._ledger: Ledger | None = None
-        self._produced: dict[Position, bytes | None] = {}  # Empty where there is a ledger.
-        self._bad: set[Position] = set()
-        self._feeder: Feeder | None = None
+        self._intake = Intake(job, self.watcher)
         self._ended: set[Worker] = set()  # By kill, or by themselves as they should.
         self._gone: dict[int, list[float]] = {}  # When a worker was killed or paused, by its number.
         self._settled: dict[int, int] | None = None  # What was committed at the first crash: never repeated.
@@ -77,34 +74,22 @@ class Scenario:
 
     def __exit__(self, *_: object) -> None:
         with self._resources:  # Even if the feeder fails.
-            self._stop_feeding()
-
-    def keep_little(self) -> None:
-        """From the start: hold what comes out against what goes in as it comes, for traffic of millions."""
-        self._ledger = self.watcher.ledger = Ledger(self.job.input)
+            self._intake.stop()
 
     # What goes in
 
+    def keep_little(self) -> None:
+        """See Intake, here and below."""
+        self._intake.keep_little()
+
     def feed(self, rate: int) -> Feeder:
-        """Reviews keep coming from now on."""
-        self._feeder = Feeder(self.job, rate)
-        return self._feeder
+        return self._intake.feed(rate)
 
     def put(self, items: Iterable[Item], bad: bool = False) -> dict[Position, bytes | None]:
-        """Write these records; `bad` ones are to become dead letters."""
-        produced = self.job.put(items)
-        self.expect(produced)
-        if bad:
-            self._bad |= produced.keys()
-        return produced
+        return self._intake.put(items, bad)
 
     def expect(self, produced: dict[Position, bytes | None]) -> None:
-        """These have been written, be it by somebody else."""
-        if self._ledger is None:
-            self._produced |= produced
-            return
-        for source, key in produced.items():
-            self._ledger.put(source, key)
+        self._intake.expect(produced)
 
     # Workers
 
@@ -179,7 +164,7 @@ class Scenario:
         in the middle of it all.
         """
         offsets = committed(self.job.bootstrap, self.job.group, self.job.input)
-        done = {record.source for record in self.job.results() if record.source is not None} | self._bad
+        done = {record.source for record in self.job.results() if record.source is not None} | self._intake.bad
         below = (Position(self.job.input, part, at) for part, end in offsets.items() for at in range(end))
         assert committed_past_incomplete(self.job.input, offsets, offsets, below, done) == []
         self.repeatable += zombies + sum(
@@ -240,8 +225,7 @@ class Scenario:
         3. Nothing is lost, reordered or owned twice; what came twice was allowed to. All is committed, up to the very
            end of the input unless `to_the_end` is off.
         """
-        self._stop_feeding()
-        report = self._check() if self._ledger is None else self._check_ledger(self._ledger)
+        report = self._intake.report(self._leave_all, self.patience_s)
         try:
             self._hold(report, to_the_end)
         except AssertionError:
@@ -276,7 +260,7 @@ class Scenario:
     def _record(self, report: Report) -> None:
         self._recorder.record(
             self.mode,
-            report.produced + len(self._bad),
+            report.produced + len(self._intake.bad),
             len(report.lost),
             _repeated(report),
             self._allowed,
@@ -284,20 +268,6 @@ class Scenario:
             self.recovery_s,
             "; ".join(self.notes),
         )
-
-    def _check(self) -> Report:
-        good = {source: key for source, key in self._produced.items() if source not in self._bad}
-        self.job.results(len(good), self.patience_s)
-        self._leave_all()
-        return check(good, self.job.results(timeout_s=self.patience_s))
-
-    def _check_ledger(self, ledger: Ledger) -> Report:
-        """Of what the watcher has told it, once it has been at the very end."""
-        eventually(lambda: self.watcher.seen >= ledger.produced, "all results", self.patience_s)
-        self._leave_all()
-        ends = end_offsets(self.job.bootstrap, self.job.output)
-        eventually(lambda: self.watcher.ends == ends, "the end of the output", self.patience_s)
-        return ledger.report()
 
     def _leave_all(self) -> None:
         self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
@@ -308,11 +278,6 @@ class Scenario:
             for number, worker in enumerate(self.workers)
             for interval in ownerships(f"worker-{number}", worker.log, self._gone.get(number, ()))
         ]
-
-    def _stop_feeding(self) -> None:
-        if self._feeder is not None:
-            feeder, self._feeder = self._feeder, None
-            self.expect(feeder.stop())
 
 
 def _repeated(report: Report) -> int:

@@ -41,15 +41,16 @@ def reviews(count: int, first: int = 0, partition: int = 0) -> list[Item]:
 
 def letters(scenario: Scenario) -> set[Position]:
     """The records that have become dead letters."""
-    found = read_all(scenario.job.bootstrap, scenario.job.dead)
-    return {
+    found = [
         Position(
             (letter.header("dlq.topic") or b"").decode(),
             int(letter.header("dlq.partition") or b""),
             int(letter.header("dlq.offset") or b""),
         )
-        for letter in found
-    }
+        for letter in read_all(scenario.job.bootstrap, scenario.job.dead)
+    ]
+    assert scenario.mode != EXACTLY_ONCE or len(found) == len(set(found)), "a dead letter came twice"
+    return set(found)
 
 
 @pytest.mark.fast
