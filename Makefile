@@ -17,7 +17,8 @@ check: $(VENV)/.test ## Lint and types alone.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-failures: $(VENV)/.test ## The failure suite, all of it, about an hour: what docs/reliability.md is made of.
+failures: $(VENV)/.test ## The failure suite, all of it, two hours with the soaks: what docs/reliability.md is made of.
+	rm -rf runs/failures
 	$(BIN)/pytest tests/failures --failures --reliability runs/failures
 
 fuzz: RUNS ?= 1000000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Iterable, Sequence
@@ -81,9 +82,11 @@ class Metrics:
         self.rebalances = counter("streamer_rebalances", "Times that partitions were taken away.", registry=registry)
         self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop came back.", buckets=_DELAYS, registry=registry)
         self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
+        self.tasks = gauge("streamer_tasks", "Tasks of the event loop, those that ask for this included.", registry=registry)
         self.model_info = gauge("streamer_model_info", "1 for the model that serves.", ["name", "version"], registry=registry)
         self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
         # fmt: on
+        self.tasks.set_function(_tasks)
         self._longest_delay = 0.0
 
     def render(self) -> bytes:
@@ -157,3 +160,11 @@ class Metrics:
     def reload(self, outcome: str) -> None:
         """An artefact was loaded again."""
         self.model_reloads.labels(outcome).inc()
+
+
+def _tasks() -> int:
+    """Of the loop that asks; 0 where none runs."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

@@ -318,6 +318,20 @@ async def test_a_transaction_that_broke_is_sent_again(stream: Stream) -> None:
     assert await stream.visible(5) == [0, 1, 2, 3, 4]
 
 
+async def test_who_was_fenced_loses_though_a_consequence_is_told_first(stream: Stream) -> None:
+    """What is sent after it is refused for there being no transaction; the id is not taken back all the same."""
+    worker = await stream.owner()
+    async with intruder(stream) as other:
+        await stream.send(worker, 0)
+        await stream.send(worker, 1)
+        assert await worker.commit({stream.first: 2}) is SKIPPED
+        await other.begin_transaction()  # It was not fenced in turn.
+        await other.send_offsets_to_transaction({KafkaPartition(*stream.first): 7}, stream.kafka.group_id)
+        await other.commit_transaction()
+    assert await stream.offsets({0: 7}) == {0: 7}
+    assert await stream.visible(0) == []
+
+
 async def test_a_broken_transaction_is_dropped_where_another_went_on(stream: Stream) -> None:
     """However old it is: the committed offset is not where it began."""
     worker = await stream.owner(transaction_timeout_ms=200)

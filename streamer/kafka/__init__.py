@@ -2,10 +2,12 @@
 
 consumer: reads records with pause and resume, tells of rebalances, commits.
 producer: publishes releases in batches; at-least-once delivery.
+connections: what aiokafka needs mended.
 security: TLS and SASL. tail: reads a topic beside the groups. admin: what `streamer check` asks the cluster.
 """
 
 from streamer.kafka.admin import check_cluster, ensure_topics
+from streamer.kafka.connections import mend
 from streamer.kafka.consumer import Consumer
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.exactly_once import ExactlyOnce
@@ -27,3 +29,5 @@ __all__ = [
     "client_options",
     "ensure_topics",
 ]
+
+mend()

@@ -141,6 +141,11 @@ class Acknowledgement:
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
 
+    def errors(self) -> list[BaseException]:
+        """What has come back as refused so far."""
+        done = (future for _, future in self._futures if future.done() and not future.cancelled())
+        return [error for future in done if (error := future.exception()) is not None]
+
     async def _wait(self) -> None:
         if self._futures:
             # Not gather, which cancels what it waits for: an acknowledgement may be awaited again.

@@ -127,7 +127,7 @@ class Transactions:
         3. Take the id anew: whatever is under way of the old transaction is committed or aborted by then.
         4. By the offset: it was committed, or there is a new owner, or all is to be sent again.
         """
-        if isinstance(_cause(broken), _FENCED) and not self._may_have_timed_out():
+        if self._fenced(broken) and not self._may_have_timed_out():
             return await self._lose()
         end = self._releases[-1].next_offset if self._releases else self._committed
         if await self._offset(stable=False) not in (self._committed, end):
@@ -155,6 +155,11 @@ class Transactions:
 
     async def _offset(self, stable: bool) -> int:
         return (await self._brokers.committed([self._partition], stable))[self._partition]
+
+    def _fenced(self, broken: BaseException) -> bool:
+        """By what it broke with, or by what came of anything sent: aiokafka may tell of a consequence first."""
+        sent = (error for acknowledgement in self._acknowledgements for error in acknowledgement.errors())
+        return any(isinstance(_cause(error), _FENCED) for error in (broken, *sent))
 
     def _may_have_timed_out(self) -> bool:
         return (

@@ -11,7 +11,7 @@ import pytest
 
 from tests.brokers import Cluster, NodeCluster, Unavailable, maven, new_topic
 from tests.failures.harness import Scenario
-from tests.failures.modes import AT_LEAST_ONCE, MODES
+from tests.failures.modes import AT_LEAST_ONCE, EXACTLY_ONCE, MODES
 from tests.failures.nodes import Nodes
 from tests.failures.outcomes import Recorder
 from tests.failures.proxied import ProxiedCluster
@@ -57,6 +57,13 @@ def repeats(mode: str) -> None:
     """For scenarios about what is published and not yet committed, which only one mode has."""
     if mode != AT_LEAST_ONCE:
         pytest.skip(f"in {mode} nothing is to be seen before it is committed")
+
+
+@pytest.fixture
+def transactional(mode: str) -> None:
+    """For scenarios about transactions, which only one mode has."""
+    if mode != EXACTLY_ONCE:
+        pytest.skip(f"in {mode} there are no transactions")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.checkers import Ownership, Position, Report, check, committed_past_incomplete, owned_twice
+from tests.checkers import Ownership, Position, Report, committed_past_incomplete, owned_twice
 from tests.failures import modes
 from tests.failures.feeding import Feeder
+from tests.failures.intake import Intake
 from tests.failures.outcomes import Recorder
 from tests.failures.ownership import owned, ownerships
 from tests.failures.waiting import eventually
@@ -30,6 +31,12 @@ _SETTINGS = {
 }
 # What a dead worker had sent may still be read from the socket by the broker. One second is a thousand times that.
 _SETTLE_SECONDS = 1.0
+_ONE_POLL = 1000  # kafka.max_poll_records
+
+
+def in_flight(worker: Worker) -> int:
+    """As many reviews as it may have read and not published, at the most."""
+    return int(worker.metric("streamer_tokens_in_flight")) + _ONE_POLL
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +62,8 @@ class Scenario:
         self._folder = folder
         self._recorder = recorder
         self._resources = ExitStack()
-        self._produced: dict[Position, bytes | None] = {}
-        self._bad: set[Position] = set()
-        self._feeder: Feeder | None = None
+        self._intake = Intake(job, self.watcher)
+        self._ended: set[Worker] = set()  # By kill, or by themselves as they should.
         self._gone: dict[int, list[float]] = {}  # When a worker was killed or paused, by its number.
         self._settled: dict[int, int] | None = None  # What was committed at the first crash: never repeated.
         job.settings |= _SETTINGS | modes.settings(mode)
@@ -68,35 +74,31 @@ class Scenario:
 
     def __exit__(self, *_: object) -> None:
         with self._resources:  # Even if the feeder fails.
-            self._stop_feeding()
+            self._intake.stop()
 
     # What goes in
 
+    def keep_little(self) -> None:
+        """See Intake, here and below."""
+        self._intake.keep_little()
+
     def feed(self, rate: int) -> Feeder:
-        """Reviews keep coming from now on."""
-        self._feeder = Feeder(self.job, rate)
-        return self._feeder
+        return self._intake.feed(rate)
 
     def put(self, items: Iterable[Item], bad: bool = False) -> dict[Position, bytes | None]:
-        """Write these records; `bad` ones are to become dead letters."""
-        produced = self.job.put(items)
-        self._produced |= produced
-        if bad:
-            self._bad |= produced.keys()
-        return produced
+        return self._intake.put(items, bad)
 
     def expect(self, produced: dict[Position, bytes | None]) -> None:
-        """These have been written by somebody else."""
-        self._produced |= produced
+        self._intake.expect(produced)
 
     # Workers
 
-    def start(self, count: int = 1, /, **settings: str) -> list[Worker]:
+    def start(self, count: int = 1, hook: Mapping[str, str] | None = None, /, **settings: str) -> list[Worker]:
         """Start so many workers at once; returns them when each has partitions.
 
-        `settings` are STREAMER_ variables without the prefix.
+        `settings` are STREAMER_ variables without the prefix, `hook` what `hooked` returns.
         """
-        own = {f"STREAMER_{name}": value for name, value in settings.items()}
+        own = {f"STREAMER_{name}": value for name, value in settings.items()} | dict(hook or {})
         new = [self._launch(own) for _ in range(count)]
         for worker in new:
             worker.wait_ready()
@@ -120,16 +122,17 @@ class Scenario:
             parts = [owned(worker.log) for worker in workers]
             return all(parts) and sum(map(len, parts)) <= self.job.partitions
 
-        eventually(all_owned, "each worker has partitions", 60)
+        eventually(all_owned, "each worker has partitions", 120)
 
     def wait_sole(self, worker: Worker) -> None:
         """Until this worker has all partitions."""
-        eventually(lambda: len(owned(worker.log)) == self.job.partitions, "one worker has all partitions", 60)
+        eventually(lambda: len(owned(worker.log)) == self.job.partitions, "one worker has all partitions", 120)
 
     def crash(self, worker: Worker) -> None:
         """kill -9, and note what may therefore come twice."""
         worker.process.kill()
         worker.wait()
+        self._ended.add(worker)
         self.gone(worker)
         time.sleep(_SETTLE_SECONDS)
         self.note_repeatable(owned(worker.log))
@@ -137,6 +140,7 @@ class Scenario:
     def wait_ended(self, worker: Worker, code: int, timeout_s: float = 90.0) -> None:
         """Until it has ended by itself, with this code."""
         assert worker.wait(timeout_s) == code, worker.log[-3000:]
+        self._ended.add(worker)
         self.gone(worker)
 
     def gone(self, worker: Worker) -> None:
@@ -160,7 +164,7 @@ class Scenario:
         in the middle of it all.
         """
         offsets = committed(self.job.bootstrap, self.job.group, self.job.input)
-        done = {record.source for record in self.job.results() if record.source is not None} | self._bad
+        done = {record.source for record in self.job.results() if record.source is not None} | self._intake.bad
         below = (Position(self.job.input, part, at) for part, end in offsets.items() for at in range(end))
         assert committed_past_incomplete(self.job.input, offsets, offsets, below, done) == []
         self.repeatable += zombies + sum(
@@ -176,6 +180,10 @@ class Scenario:
         offsets = committed(self.job.bootstrap, self.job.group, self.job.input)
         ends = end_offsets(self.job.bootstrap, self.job.input)
         return sum(end - offsets.get(partition, 0) for partition, end in ends.items())
+
+    def transactional_id(self, partition: int) -> str:
+        """What the owner of this partition writes under, as docs/operations.md says."""
+        return f"streamer/{self.job.group}/{self.job.input}/{partition}"
 
     def members(self) -> int:
         """How many members the group has."""
@@ -217,25 +225,20 @@ class Scenario:
         3. Nothing is lost, reordered or owned twice; what came twice was allowed to. All is committed, up to the very
            end of the input unless `to_the_end` is off.
         """
-        self._stop_feeding()
-        good = {source: key for source, key in self._produced.items() if source not in self._bad}
-        self.job.results(len(good), self.patience_s)
-        self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
-        results = self.job.results(timeout_s=self.patience_s)
-        report = check(good, results)
-        allowed = self.repeatable if self.mode == modes.AT_LEAST_ONCE else 0
-        repeated = sum(times - 1 for times in report.duplicated.values())
-        self._recorder.record(
-            self.mode,
-            len(self._produced),
-            len(report.lost),
-            repeated,
-            allowed,
-            len(report.reordered),
-            self.recovery_s,
-            "; ".join(self.notes),
-        )
+        report = self._intake.report(self._leave_all, self.patience_s)
+        try:
+            self._hold(report, to_the_end)
+        except AssertionError:
+            self.notes.append("**failed**")
+            raise
+        finally:
+            self._record(report)
+        return report
+
+    def _hold(self, report: Report, to_the_end: bool) -> None:
+        """Raises AssertionError."""
         report.assert_clean(allow_duplicates=True)
+        repeated, allowed = _repeated(report), self._allowed
         assert repeated <= allowed, (
             f"{repeated} repeated, {allowed} may be: {dict(list(report.duplicated.items())[:5])}"
         )
@@ -243,10 +246,31 @@ class Scenario:
         assert not [s for s in report.duplicated if s.offset < settled.get(s.partition, 0)], (
             "repeated what was committed"
         )
+        for worker in self.workers:
+            code = worker.process.poll()
+            assert not code or worker in self._ended, f"ended by itself with {code}:\n{worker.log[-3000:]}"
         if to_the_end:
             self.job.assert_offsets_at_the_end()
         assert not (twice := owned_twice(self._ownerships())), twice[:3]
-        return report
+
+    @property
+    def _allowed(self) -> int:
+        return self.repeatable if self.mode == modes.AT_LEAST_ONCE else 0
+
+    def _record(self, report: Report) -> None:
+        self._recorder.record(
+            self.mode,
+            report.produced + len(self._intake.bad),
+            len(report.lost),
+            _repeated(report),
+            self._allowed,
+            len(report.reordered),
+            self.recovery_s,
+            "; ".join(self.notes),
+        )
+
+    def _leave_all(self) -> None:
+        self.leave(*(worker for worker in self.workers if worker.process.poll() is None))
 
     def _ownerships(self) -> list[Ownership]:
         return [
@@ -255,7 +279,6 @@ class Scenario:
             for interval in ownerships(f"worker-{number}", worker.log, self._gone.get(number, ()))
         ]
 
-    def _stop_feeding(self) -> None:
-        if self._feeder is not None:
-            feeder, self._feeder = self._feeder, None
-            self._produced |= feeder.stop()
+
+def _repeated(report: Report) -> int:
+    return sum(times - 1 for times in report.duplicated.values())

@@ -88,3 +88,17 @@ class Nodes:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         node: int = admin.describe_consumer_groups([group])[group].result(10).coordinator.id
         return node
+
+    def transaction_coordinator(self, transactional_id: str) -> int:
+        """The node that coordinates the transactions of an id: it leads the partition that the id's hash names.
+
+        The hash is Java's of a string; see TransactionStateManager.partitionFor in Kafka.
+        """
+        hashed = 0
+        for unit in memoryview(transactional_id.encode("utf-16-le")).cast("H"):
+            hashed = (31 * hashed + unit) & 0xFFFF_FFFF
+        signed = hashed - (hashed >> 31 << 32)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        log = admin.list_topics("__transaction_state", timeout=10).topics["__transaction_state"].partitions
+        leader: int = log[abs(signed) % len(log)].leader
+        return leader

@@ -17,9 +17,11 @@ _DRAINING = re.compile(r"^(\d\S+ \S+) .*: draining$", re.MULTILINE)
 def ownerships(worker: str, log: str, gone: Sequence[float] = ()) -> list[Ownership]:
     """The times during which a worker had partitions. `gone` is when it was killed, paused or cut off.
 
-    What it had then it has no longer, whatever it says itself; what it is given later counts.
+    What it had then it has no longer, whatever it says itself; what it is given later counts. What it is given while
+    it drains does not: it reads none of it.
     """
-    ends = [*gone, *(_seconds(at) for at in _DRAINING.findall(log)), float("inf")]
+    draining = [_seconds(at) for at in _DRAINING.findall(log)]
+    ends = [*gone, *draining, float("inf")]
     open_since: dict[tuple[str, int], float] = {}
     owned: list[Ownership] = []
 
@@ -32,7 +34,8 @@ def ownerships(worker: str, log: str, gone: Sequence[float] = ()) -> list[Owners
         for topic, number in names:
             place = (topic, int(number))
             if line[2] == "assigned":
-                open_since[place] = at
+                if at < min(draining, default=float("inf")):
+                    open_since[place] = at
             elif place in open_since:
                 close(place, at)
     for place in list(open_since):

@@ -9,6 +9,7 @@ import pytest
 from tests.failures.conftest import Begin
 from tests.failures.feeding import short_items
 from tests.failures.harness import Scenario
+from tests.failures.modes import EXACTLY_ONCE
 from tests.failures.nodes import Nodes
 
 pytestmark = [pytest.mark.failures, pytest.mark.timeout(400), pytest.mark.requires("multi_node", "faults", "admin")]
@@ -97,17 +98,24 @@ def test_quorum_lost_for_longer_than_a_request(scenario: Scenario, nodes: Nodes)
     scenario.finish()
 
 
-def test_output_partition_without_a_leader(begin: Begin, nodes: Nodes) -> None:
-    """Nobody leads the output for longer than the request timeout: exit code 4, and the next worker loses nothing."""
+def test_output_partition_without_a_leader(begin: Begin, nodes: Nodes, mode: str) -> None:
+    """Nobody leads the output for longer than the request timeout: exit code 4, and the next worker loses nothing.
+
+    A transaction can be neither committed nor aborted without that leader, so there the worker waits for it.
+    """
     scenario = begin(nodes.cluster, output=nodes.topic_on(3, 6))
     (worker,) = scenario.start(KAFKA__REQUEST_TIMEOUT_MS="5000")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     nodes.kill(3)
-    scenario.wait_ended(worker, 4)
-    nodes.heal()
-    scenario.note_repeatable()
-    scenario.start()
+    if mode == EXACTLY_ONCE:
+        time.sleep(OUTAGE_SECONDS)
+        nodes.heal()
+    else:
+        scenario.wait_ended(worker, 4)
+        nodes.heal()
+        scenario.note_repeatable()
+        scenario.start()
     scenario.wait_recovered(scenario.mark())
     scenario.finish()
 
@@ -123,5 +131,22 @@ def test_coordinator_killed_mid_commit(scenario: Scenario, nodes: Nodes) -> None
         nodes.kill(coordinator)
         scenario.wait_recovered(mark)
         assert nodes.coordinator(scenario.job.group) != coordinator
+        nodes.heal()
+    scenario.finish()
+
+
+@pytest.mark.usefixtures("transactional")
+def test_transaction_coordinator_killed(scenario: Scenario, nodes: Nodes) -> None:
+    """The coordinator of a partition's transactions dies while they end all the time: the next one goes on."""
+    scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="20")
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    transactions = scenario.transactional_id(0)
+    for _ in range(2):
+        coordinator = nodes.transaction_coordinator(transactions)
+        mark = scenario.mark()
+        nodes.kill(coordinator)
+        scenario.wait_recovered(mark)
+        assert nodes.transaction_coordinator(transactions) != coordinator
         nodes.heal()
     scenario.finish()

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
+from confluent_kafka import Producer
 
-from tests.failures.harness import Scenario
+from tests.failures.harness import Scenario, in_flight
 from tests.failures.ownership import owned
 from tests.failures.waiting import eventually
-from tests.workers import Worker
 
 pytestmark = [pytest.mark.failures, pytest.mark.timeout(400), pytest.mark.requires("multi_node", "admin")]
 
 RATE = 400
-ONE_POLL = 1000  # kafka.max_poll_records
-
-
-def in_flight(worker: Worker) -> int:
-    """As many reviews as it may have read and not published, at the most."""
-    return int(worker.metric("streamer_tokens_in_flight")) + ONE_POLL
+# A broker looks only this often for transactions whose time is over.
+LOOK_SECONDS = 10.0
+TRANSACTION_SECONDS = 10.0  # The least that kafka.transaction_timeout_ms can be.
+PATIENT = {
+    "KAFKA__SESSION_TIMEOUT_MS": "60000",
+    "KAFKA__COMMIT_INTERVAL_MS": "3000",
+    "KAFKA__TRANSACTION_TIMEOUT_MS": f"{TRANSACTION_SECONDS * 1000:.0f}",
+}
+BROKE = "broke, sending it again"
 
 
 def test_zombie_comes_back(scenario: Scenario) -> None:
@@ -74,4 +78,47 @@ def test_sole_worker_paused_past_its_session(scenario: Scenario) -> None:
     worker.process.send_signal(signal.SIGCONT)
     scenario.wait_recovered(mark)
     assert len(owned(worker.log)) == scenario.job.partitions
+    scenario.finish()
+
+
+@pytest.mark.usefixtures("transactional")
+def test_another_producer_takes_a_transactional_id(scenario: Scenario) -> None:
+    """A worker that is fenced in its own partition commits nothing more of it, and ends with 4; the other goes on."""
+    workers = scenario.start(2, KAFKA__REVOKE_TIMEOUT_MS="3000", KAFKA__REBALANCE_TIMEOUT_MS="5000")
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    fenced, other = sorted(workers, key=lambda worker: 0 not in owned(worker.log))
+    mark = scenario.mark()
+    thief = Producer(
+        {
+            "bootstrap.servers": scenario.job.bootstrap,
+            "transactional.id": scenario.transactional_id(0),
+            "log_level": 0,
+        }
+    )
+    thief.init_transactions(30)
+    scenario.wait_ended(fenced, 4)
+    assert "another worker's, but the group has not said so" in fenced.log
+    scenario.wait_sole(other)
+    scenario.wait_recovered(mark)
+    scenario.finish()
+
+
+@pytest.mark.usefixtures("transactional")
+def test_transaction_aborted_by_the_broker_is_sent_again(scenario: Scenario) -> None:
+    """Paused past its transactions' timeout, and still in the group: the worker sends all of them again, once."""
+    (worker,) = scenario.start(**PATIENT)
+    scenario.feed(RATE)
+    scenario.wait_seen(1_000)
+    seen = scenario.watcher.seen
+    eventually(lambda: scenario.watcher.seen > seen, "a commit", every_s=0.01)
+    time.sleep(1.0)  # A third of the way to the next one: transactions are open.
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(TRANSACTION_SECONDS + LOOK_SECONDS + 3.0)
+    mark = scenario.mark()
+    worker.process.send_signal(signal.SIGCONT)
+    scenario.wait_recovered(mark)
+    assert BROKE in worker.log
+    assert worker.metric("streamer_rebalances_total") == 0
+    scenario.notes.append(f"{worker.log.count(BROKE)} transactions sent again")
     scenario.finish()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.failures.harness import Scenario
+from tests.failures.harness import Scenario, in_flight
 from tests.failures.proxied import ProxiedCluster
 from tests.failures.waiting import eventually
 
@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.failures, pytest.mark.timeout(400)]
 
 RATE = 400
 REQUEST = {"KAFKA__REQUEST_TIMEOUT_MS": "5000"}
-ONE_POLL = 1000  # kafka.max_poll_records
 OUTAGE_SECONDS = 8.0  # Longer than a request, shorter than the session.
 
 
@@ -51,16 +50,55 @@ def test_cut_from_all_for_longer_than_the_session(far: Scenario, far_nodes: Prox
     far.feed(RATE)
     far.wait_seen(1_000)
     # It may have published what it does not hear acknowledged, and what is in flight comes when it is back.
-    in_flight = int(cut_off.metric("streamer_tokens_in_flight")) + ONE_POLL
+    left = in_flight(cut_off)
     for proxy in far_nodes.proxies.values():
         proxy.cut()
     far.gone(cut_off)
     mark = far.mark()
     far.wait_recovered(mark)
-    far.note_repeatable(zombies=in_flight)
+    far.note_repeatable(zombies=left)
     far_nodes.forward()
     far.wait_owned(cut_off, near)
     far.wait_recovered(far.mark())
+    far.finish()
+
+
+@pytest.mark.parametrize("way", ["cut", "half open"])
+def test_lost_again_and_again_while_committing(far: Scenario, far_nodes: ProxiedCluster, way: str) -> None:
+    """Whether a commit got through is not known each time, since its answer may be what was lost."""
+    (worker,) = far.start(KAFKA__SESSION_TIMEOUT_MS="30000", KAFKA__COMMIT_INTERVAL_MS="20", **REQUEST)
+    far.feed(RATE)
+    far.wait_seen(1_000)
+    for _ in range(10):
+        for proxy in far_nodes.proxies.values():
+            (proxy.cut if way == "cut" else proxy.half_open)()
+        time.sleep(0.2)
+        for proxy in far_nodes.proxies.values():
+            proxy.cut()  # Else it would wait for the request's timeout.
+        far_nodes.forward()
+        time.sleep(1.0)
+    far.wait_recovered(far.mark())
+    assert worker.metric("streamer_rebalances_total") == 0
+    far.finish()
+
+
+@pytest.mark.usefixtures("transactional")
+def test_cut_for_longer_than_a_transaction(far: Scenario, far_nodes: ProxiedCluster) -> None:
+    """The broker aborts what was open, and the group knows nothing of it: all is sent again, and is there once."""
+    patient = {"KAFKA__SESSION_TIMEOUT_MS": "60000", "KAFKA__TRANSACTION_TIMEOUT_MS": "10000"}
+    (worker,) = far.start(KAFKA__COMMIT_INTERVAL_MS="3000", **patient, **REQUEST)
+    far.feed(RATE)
+    far.wait_seen(1_000)
+    seen = far.watcher.seen
+    eventually(lambda: far.watcher.seen > seen, "a commit", every_s=0.01)
+    time.sleep(1.0)  # A third of the way to the next one: transactions are open.
+    for proxy in far_nodes.proxies.values():
+        proxy.cut()
+    time.sleep(24.0)  # Its timeout, the ten seconds after which a broker looks again, and some.
+    far_nodes.forward()
+    far.wait_recovered(far.mark())
+    assert "broke, sending it again" in worker.log
+    assert worker.metric("streamer_rebalances_total") == 0
     far.finish()
 
 

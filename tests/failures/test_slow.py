@@ -11,8 +11,11 @@ import orjson
 import pytest
 
 from tests.failures.feeding import short_items
-from tests.failures.harness import Scenario
-from tests.failures.slow_model import slow_artefact
+from tests.failures.harness import Scenario, in_flight
+from tests.failures.hook import hooked
+from tests.failures.hook.sitecustomize import STALL
+from tests.failures.models import slow_artefact
+from tests.failures.ownership import owned
 from tests.failures.vitals import vitals
 from tests.failures.waiting import eventually
 from tests.reading import Item, committed
@@ -22,6 +25,7 @@ pytestmark = [pytest.mark.failures, pytest.mark.timeout(600), pytest.mark.requir
 RATE = 200
 STALL_SECONDS = 12.0
 SESSION_SECONDS = 6.0
+POLL_INTERVAL_SECONDS = 4.0
 
 
 class Brake(NamedTuple):
@@ -51,6 +55,45 @@ def test_inference_stalls_for_longer_than_the_session(scenario: Scenario, brake:
     scenario.wait_recovered(scenario.mark())
     assert worker.metric("streamer_rebalances_total") == 0
     scenario.notes.append(f"stalled for {taken:.0f} s, the session is {SESSION_SECONDS:g} s")
+    scenario.finish()
+
+
+def test_paused_for_longer_than_the_poll_interval(scenario: Scenario, brake: Brake) -> None:
+    """Too much is in flight to read on, while the model stalls: polls go on, so the client gives nothing up."""
+    (worker,) = scenario.start(
+        1, hooked(POLL_INTERVAL_SECONDS), BATCHING__MAX_TOKENS_IN_FLIGHT="1000", **brake.settings
+    )
+    scenario.feed(RATE)
+    scenario.wait_seen(500)
+    (slow,) = scenario.put([Item(brake.value, b"slow", 0)])
+    eventually(lambda: worker.metric("streamer_paused_partitions") == scenario.job.partitions, "paused")
+    begin = time.monotonic()
+    eventually(lambda: scenario.watcher.passed({0: slow.offset}), "the result of the slow one", 120)
+    taken = time.monotonic() - begin
+    assert taken > POLL_INTERVAL_SECONDS, f"it was paused for {taken:.1f} s only"
+    scenario.wait_recovered(scenario.mark())
+    assert worker.metric("streamer_rebalances_total") == 0
+    scenario.notes.append(f"paused for {taken:.0f} s, the poll interval is {POLL_INTERVAL_SECONDS:g} s")
+    scenario.finish()
+
+
+def test_poll_interval_exceeded(scenario: Scenario) -> None:
+    """The reader stalls, and heartbeats go on: the client leaves the group all the same, and is back in it later."""
+    (stalled,) = scenario.start(1, hooked(POLL_INTERVAL_SECONDS, stall_s=STALL_SECONDS))
+    (other,) = scenario.start()
+    scenario.wait_owned(stalled, other)
+    scenario.feed(RATE)
+    scenario.wait_seen(500)
+    left = in_flight(stalled)
+    # So long a record that it is decoded in a thread, beside the heartbeats.
+    value = orjson.dumps({"text": "good", "pad": "x" * 20_000, "why": STALL.decode()})
+    mark = scenario.mark()
+    scenario.put([Item(value, b"stall", min(owned(stalled.log)))])
+    scenario.wait_sole(other)
+    scenario.note_repeatable(zombies=left)
+    scenario.wait_recovered(mark)
+    scenario.wait_owned(stalled, other)
+    scenario.wait_recovered(scenario.mark())
     scenario.finish()
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from tests.checkers import Position
+from tests.checkers import Position, Record
+from tests.failures.ledger import Ledger
 from tests.jobs import Job
 
 
@@ -18,11 +19,15 @@ class Watcher:
     """Reads results as they come, inside its `with` block. It sits out broker faults.
 
     seen: results, repeated ones included. newest: the highest source offset seen, by source partition.
+    ends: where it has been at a partition's end, that is the offset after its last record. ledger: told of each
+    result, if there is one.
     """
 
     def __init__(self, job: Job) -> None:
         self.seen = 0
         self.newest: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
+        self.ledger: Ledger | None = None
         self._job = job
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher")
@@ -47,6 +52,7 @@ class Watcher:
                 "bootstrap.servers": self._job.bootstrap,
                 "group.id": f"watching-{uuid.uuid4().hex}",
                 "enable.auto.commit": False,
+                "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "reconnect.backoff.max.ms": 500,
                 "log_level": 0,
@@ -57,11 +63,18 @@ class Watcher:
         consumer.assign([TopicPartition(output, partition, OFFSET_BEGINNING) for partition in partitions])
         while not self._stopping.is_set():
             for message in consumer.consume(1000, timeout=0.05):
-                if message.error() is None:
-                    self._note(dict(cast(list[tuple[str, bytes]], message.headers()))["ce_id"])
+                partition, offset = cast(tuple[int, int], (message.partition(), message.offset()))
+                if (error := message.error()) is None:
+                    headers = tuple(cast(list[tuple[str, bytes | None]], message.headers()))
+                    self._note(Record(Position(output, partition, offset), message.key(), None, headers))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    self.ends[partition] = offset
         consumer.close()
 
-    def _note(self, identity: bytes) -> None:
-        source = Position.parse(identity.decode())
+    def _note(self, record: Record) -> None:
+        if self.ledger is not None:
+            self.ledger.got(record)
+        source = record.source
+        assert source is not None, record
         self.seen += 1
         self.newest[source.partition] = max(source.offset, self.newest.get(source.partition, -1))

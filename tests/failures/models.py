@@ -1,4 +1,4 @@
-"""The bundled model with a brake: one word makes it take its time, and nothing else about it changes."""
+"""The bundled model with a flaw: one word makes it take its time, or fail, and nothing else about it changes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,46 @@ class _Braked(torch.nn.Module):
         return total * 0.0
 
 
+class _Failing(torch.nn.Module):
+    """The same scores, and none at all when `word` is among the tokens."""
+
+    def __init__(self, inner: Any, word: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.word = word
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        self._look(tokens)
+        score: torch.Tensor = self.inner(tokens)
+        return score
+
+    @torch.jit.export
+    def explain(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self._look(tokens)
+        score, weight = self.inner.explain(tokens)
+        return score, weight
+
+    def _look(self, tokens: torch.Tensor) -> None:
+        if bool((tokens == self.word).any()):
+            raise ValueError("a word that it cannot bear")
+
+
 def slow_artefact(folder: Path, seconds: float) -> tuple[Path, str]:
     """An artefact, and a word with which a batch takes it about `seconds` more, on a core of its own."""
-    directory = folder / "slow-model"
+    return _altered(folder / "slow-model", lambda inner, word: _Braked(inner, word, round(seconds / _seconds())))
+
+
+def failing_artefact(folder: Path) -> tuple[Path, str]:
+    """An artefact, and a word with which it raises."""
+    return _altered(folder / "failing-model", _Failing)
+
+
+def _altered(directory: Path, alter: Callable[[Any, int], torch.nn.Module]) -> tuple[Path, str]:
     shutil.copytree(BUNDLED, directory)
     word, number = _rare_word(directory)
     load: Any = torch.jit.load
     script: Any = torch.jit.script
-    braked = script(_Braked(load(directory / "model.pt"), number, round(seconds / _seconds())))
-    braked.save(str(directory / "model.pt"))
+    script(alter(load(directory / "model.pt"), number)).save(str(directory / "model.pt"))
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["sha256"]["model.pt"] = hashlib.sha256((directory / "model.pt").read_bytes()).hexdigest()
     (directory / "manifest.json").write_text(json.dumps(manifest))
