@@ -27,7 +27,7 @@ from tests.workers import Worker, running
 _SETTINGS = {
     "STREAMER_BATCHING__MAX_REVIEWS": "64",  # Small cost tables: workers start in half the time.
     "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "10000",
-    "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
+    "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "300",  # A rebalance waits for every member's next one.
 }
 # What a dead worker had sent may still be read from the socket by the broker. That is a thousand times what it takes.
 _SETTLE_SECONDS = 2.0
