@@ -27,10 +27,10 @@ from tests.workers import Worker, running
 _SETTINGS = {
     "STREAMER_BATCHING__MAX_REVIEWS": "64",  # Small cost tables: workers start in half the time.
     "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "10000",
-    "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
+    "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "300",  # A rebalance waits for every member's next one.
 }
-# What a dead worker had sent may still be read from the socket by the broker. One second is a thousand times that.
-_SETTLE_SECONDS = 1.0
+# What a dead worker had sent may still be read from the socket by the broker. That is a thousand times what it takes.
+_SETTLE_SECONDS = 2.0
 _ONE_POLL = 1000  # kafka.max_poll_records
 
 
@@ -142,6 +142,7 @@ class Scenario:
         assert worker.wait(timeout_s) == code, worker.log[-3000:]
         self._ended.add(worker)
         self.gone(worker)
+        time.sleep(_SETTLE_SECONDS)
 
     def gone(self, worker: Worker) -> None:
         """From now on this worker counts as no owner of what it has."""

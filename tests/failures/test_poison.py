@@ -66,7 +66,6 @@ def test_invalid_record_first_in_the_middle_and_last(scenario: Scenario) -> None
     assert letters(scenario) == wrong
 
 
-@pytest.mark.fast
 def test_model_raises_on_one_text(scenario: Scenario, tmp_path: Path) -> None:
     """That one becomes a dead letter; the rest of its batch is labelled, and the worker works on."""
     artefact, word = failing_artefact(tmp_path)

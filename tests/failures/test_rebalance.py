@@ -93,9 +93,10 @@ def test_partitions_added_live(scenario: Scenario) -> None:
 @pytest.mark.fast
 def test_static_member_restarts_without_a_rebalance(scenario: Scenario) -> None:
     """With a name of its own a worker comes back within its session: the other one notices nothing."""
-    settings = {"KAFKA__SESSION_TIMEOUT_MS": "60000", "KAFKA__HEARTBEAT_INTERVAL_MS": "500"}
-    (stays,) = scenario.start(KAFKA__GROUP_INSTANCE_ID="stays", **settings)
-    (goes,) = scenario.start(KAFKA__GROUP_INSTANCE_ID="goes", **settings)
+    settings = {"KAFKA__SESSION_TIMEOUT_MS": "60000"}
+    stays = scenario.launch(KAFKA__GROUP_INSTANCE_ID="stays", **settings)
+    goes = scenario.launch(KAFKA__GROUP_INSTANCE_ID="goes", **settings)
+    scenario.wait_owned(stays, goes)
     scenario.feed(RATE)
     scenario.wait_seen(500)
     before = rebalances(stays.log)
