@@ -256,7 +256,7 @@ def test_no_text_has_more_tokens_than_the_limit(text: str, most: int) -> None:
 
 
 def test_long_runs_are_not_remembered() -> None:
-    """Of the fuzzer's finding: the tokens of thousands of hostile texts stayed, up to a megabyte for each."""
+    """Else the tokens of thousands of hostile texts would stay, up to a megabyte for each."""
     short, long = "好看" * 3, "好看" * 600
     segment(short)
     before = _remembered.cache_info().currsize
