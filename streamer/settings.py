@@ -233,6 +233,28 @@ class HttpSettings(_Section):
     """Not ready after so long without progress while there is lag."""
 
 
+def _worker(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a worker is an http or https URL, as in http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+class DashboardSettings(_Section):
+    host: Annotated[str, StringConstraints(min_length=1)] = "127.0.0.1"
+    """Address to bind; anything but loopback needs a token."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8090
+    """Port to bind; 0 takes any free one."""
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """What a person must know to log in; unset, nobody is asked."""
+    workers: tuple[Annotated[str, AfterValidator(_worker)], ...] = ("http://127.0.0.1:8080",)
+    """Workers whose `/metrics` the System page reads."""
+    history_minutes: PositiveInt = 360
+    """How much of the trends topic is read at the start."""
+    queue_size: Annotated[int, Field(ge=10, le=100_000)] = 5_000
+    """Reviews for moderation that are kept in memory, the newest ones."""
+
+
 class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Review text is logged at DEBUG only."""
@@ -262,6 +284,7 @@ class Settings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     model: ModelSettings = ModelSettings()
     http: HttpSettings = HttpSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
     drain_timeout_ms: PositiveInt = 25_000
     """On SIGTERM or SIGINT, how long to finish what is in flight before giving up on it."""
