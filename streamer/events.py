@@ -138,10 +138,23 @@ class Message(NamedTuple):
     partition: int | None = None
 
 
+class Tally(NamedTuple):
+    """What a result counts for in the trends.
+
+    second: of its event time, since the epoch. score: in millionths, as it is published.
+    """
+
+    second: int
+    group: str | None
+    label: Label
+    score: int
+
+
 class Outgoing(NamedTuple):
-    """What a record has become, ready to be published."""
+    """What a record has become, ready to be published; only a result has a label and a tally."""
 
     outcome: Outcome
     message: Message
     reason: Reason | None = None
     label: Label | None = None
+    tally: Tally | None = None
