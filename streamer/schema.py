@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import (
     Annotated,
     Any,
+    Literal,
     NotRequired,  # pydantic refuses typing's own below Python 3.12.
 )
 
@@ -17,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from streamer.codec import EVENT_TYPE, STRUCTURED
-from streamer.events import Label, Reason
+from streamer.events import Action, Label, Reason
 
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -91,6 +92,8 @@ class LabelledReview(TypedDict):
     ]
     model: Annotated[ModelName, Field(description="The artefact that judged.")]
     source: Annotated[SourcePosition, Field(description="Where the review was read.")]
+    action: NotRequired[Annotated[Action, Field(description="What moderation decided; absent where it has no rules.")]]
+    rule: NotRequired[Annotated[str, Field(description="The moderation rule that decided; absent where none matched.")]]
     evidence: NotRequired[
         Annotated[
             list[EvidenceWeight],
@@ -103,9 +106,40 @@ class LabelledReview(TypedDict):
     input: NotRequired[
         Annotated[
             Any,
-            Field(description="The input's value, when `output.include_input` is on: JSON as it came, else a string."),
+            Field(
+                description="The input's value, when `output.include_input` is on, and always on the review topic: "
+                "JSON as it came, else a string."
+            ),
         ]
     ]
+
+
+class JudgedEvent(TypedDict):
+    """What the service had said of the review."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+
+    label: Label
+    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
+    model: ModelName
+    rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
+
+
+class ModerationVerdict(TypedDict):
+    """What a person decided on a review: the value of a message on the verdict topic."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+
+    action: Literal["allow", "block"]
+    label: NotRequired[
+        Annotated[Literal["positive", "negative"], Field(description="The person's own label, where one was given.")]
+    ]
+    by: Annotated[str, Field(min_length=1, description="Who decided.")]
+    at: Annotated[Time, Field(description="When. UTC.")]
+    source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]
+    group: str | None
+    event: JudgedEvent
+    text: NotRequired[Annotated[str, Field(description="The review's text, only with `moderation.verdict_text`.")]]
 
 
 def json_schema() -> dict[str, Any]:

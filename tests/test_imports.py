@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LEVELS = {
-    0: {"streamer"},  # The package itself: its version.
+    0: {"streamer", "patterns"},  # The package itself: its version; what settings and rules ask of a library.
     1: {"events", "settings"},
     2: {
         "buckets",
@@ -27,6 +27,7 @@ LEVELS = {
         "sequencer",
         "tokenise",
         "trends",
+        "verdicts",
     },
     3: {"broker", "files", "http", "kafka", "metrics", "model"},
     4: {"pipeline"},
@@ -43,6 +44,7 @@ OWNERS = {
     "aiokafka": {"kafka"},
     "confluent_kafka": {"broker"},
     "prometheus_client": {"metrics"},
+    "re2": {"patterns"},
     "starlette": {"http", "dashboard"},
     "uvicorn": {"http"},
 }
