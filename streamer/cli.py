@@ -185,6 +185,15 @@ def watch(
 
 
 @app.command()
+def dashboard() -> None:
+    """Show trends, reviews, the moderators' queue and the workers in a browser, until SIGTERM or SIGINT."""
+    settings = _settings()
+    from streamer.dashboard import serving
+
+    _guarded(lambda: serving.dashboard(settings, lambda address: typer.echo(f"The dashboard is on {address}")))
+
+
+@app.command()
 def plan(
     rate: Annotated[float, typer.Option(help="Reviews a second.")],
     mean_tokens: Annotated[float, typer.Option(help="Average length, in tokens as the model reads them.")] = 45.0,
@@ -313,7 +322,19 @@ def _settings(log_level: str | None = None) -> Settings:
 
 def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a command on a fresh loop, and end the process as its error says."""
-    # Late: these take a second, which a wrong setting need not wait for.
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(command())
+    except Exception as error:
+        first = _first(error)
+        code = next((code for kinds, code in _codes().items() if isinstance(first, kinds)), None)
+        if code is None:
+            raise
+        _end(code, str(first))
+
+
+def _codes() -> dict[tuple[type[Exception], ...], Exit]:
+    # Late: these take a second, for torch, which a command that goes well and needs no model need not load.
     from streamer.broker import BrokerError
     from streamer.files import FileError
     from streamer.http import AddressInUse
@@ -322,21 +343,12 @@ def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     from streamer.pipeline import TooManyDeadLetters
     from streamer.sequencer import WentBack
 
-    codes: dict[tuple[type[Exception], ...], Exit] = {
+    return {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
         (ModelError,): Exit.MODEL,
         (KafkaFault, BrokerError, WentBack): Exit.BROKER,
         (TooManyDeadLetters,): Exit.DEAD_LETTERS,
     }
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(command())
-    except Exception as error:
-        first = _first(error)
-        code = next((code for kinds, code in codes.items() if isinstance(first, kinds)), None)
-        if code is None:
-            raise
-        _end(code, str(first))
 
 
 def _first(error: BaseException) -> BaseException:

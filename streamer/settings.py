@@ -233,6 +233,24 @@ class HttpSettings(_Section):
     """Not ready after so long without progress while there is lag."""
 
 
+class TrendsSettings(_Section):
+    enabled: bool = False
+    """Stop-gap."""
+    topic: Topic | None = None
+    """Stop-gap."""
+
+
+class ModerationSettings(_Section):
+    rules: tuple[str, ...] = ()
+    """Stop-gap."""
+    verdict_text: bool = False
+    """Stop-gap."""
+    review_topic: Topic | None = None
+    """Stop-gap."""
+    verdict_topic: Topic | None = None
+    """Stop-gap."""
+
+
 def _worker(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -284,6 +302,8 @@ class Settings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     model: ModelSettings = ModelSettings()
     http: HttpSettings = HttpSettings()
+    trends: TrendsSettings = TrendsSettings()
+    moderation: ModerationSettings = ModerationSettings()
     dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
     drain_timeout_ms: PositiveInt = 25_000
@@ -292,6 +312,18 @@ class Settings(BaseSettings):
     @property
     def dead_letter_topic(self) -> str:
         return self.dead_letters.topic or f"{self.input.topic}.dlq"
+
+    @property
+    def trends_topic(self) -> str:
+        return self.trends.topic or f"{self.output.topic}.trends"
+
+    @property
+    def review_topic(self) -> str:
+        return self.moderation.review_topic or f"{self.output.topic}.review"
+
+    @property
+    def verdict_topic(self) -> str:
+        return self.moderation.verdict_topic or f"{self.output.topic}.verdicts"
 
     @model_validator(mode="after")
     def _transactions(self) -> Self:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import orjson
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -49,7 +49,8 @@ def application(hub: Hub, guard: Access, publish: Publish) -> Starlette:
             Route("/login", pages.login, methods=["GET", "POST"]),
             Route("/logout", pages.logout, methods=["POST"]),
             Route("/health", pages.health),
-            Route("/api/events", pages.events),
+            Route("/api/session", pages.session),
+            Route("/api/events", pages.events, methods=["GET"]),
             Route("/api/verdict", pages.verdict, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
@@ -111,6 +112,10 @@ class Pages:
     async def health(self, _: Request) -> Response:
         """Alive; what is away, the pages say."""
         return PlainTextResponse("alive\n")
+
+    async def session(self, _: Request) -> Response:
+        """Whether this browser is still admitted: who is not does not come here."""
+        return Response(status_code=204)
 
     async def login(self, request: Request) -> Response:
         """Ask for the token; the right one gives a cookie."""
@@ -192,6 +197,3 @@ async def _body(request: Request) -> bytes:
 
 def _error(status: int, message: str) -> Response:
     return Response(orjson.dumps({"error": message}), status, media_type="application/json")
-
-
-__all__ = ["Guard", "Headers", "Pages", "PublishFailed", "application"]

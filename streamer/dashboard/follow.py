@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.2
 _SAMPLE = 300
 _SAMPLE_FETCH_BYTES = 64 * 1024
+_FETCH_WAIT_MS = 100
 _BEGIN = 60  # How many of the latest results to begin with.
 _ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
@@ -50,7 +51,7 @@ async def insisting(hub: Hub, name: str, follow: Callable[[], Awaitable[None]]) 
 
 async def latest(hub: Hub, kafka: KafkaSettings, topic: str, text_field: str) -> None:
     """Sample the results as they come: all of them when they are few, the newest when they are many."""
-    async with Tail(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES) as tail:
+    async with Tail(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES, fetch_wait_ms=_FETCH_WAIT_MS) as tail:
         began = False
         while True:
             turn = time.monotonic()
@@ -91,6 +92,7 @@ async def trends(hub: Hub, kafka: KafkaSettings, topic: str, history_minutes: in
     async with Tail(kafka, topic, since_ms=since) as tail:
         await _catch_up(hub, "trends", tail, lambda record: _merge(hub, record))
         while True:
+            hub.judge()
             await _take(await tail.poll(0.25), lambda record: _merge(hub, record))
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from streamer.dashboard.fleet import Fleet
 from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Queue
-from streamer.trends import Trends
+from streamer.trends import Alert, Trends
+
+_ALERTS = 50
 
 
 @dataclass
@@ -41,3 +43,32 @@ class Hub:
             "open": None if self.queue is None else self.queue.open,
             "forgotten": 0 if self.queue is None else self.queue.forgotten,
         }
+
+    def statistics(self) -> list[tuple[str, int]]:
+        """What became of the counts that workers publish, in words."""
+        found = self.trends.statistics
+        return [
+            ("reviews counted", found.reviews),
+            ("of them late", found.late),
+            ("too early, left out", found.early),
+            ("messages", found.messages),
+            ("seen before", found.repeated),
+            ("counted anew", found.undone),
+            ("not understood", found.invalid),
+        ]
+
+    def judge(self) -> None:
+        """Take in what is unusual; once the past has been read, since a minute is judged once."""
+        if "trends" not in self.replayed:
+            self.alerts += [_alert(alert) for alert in self.trends.alerts()]
+            del self.alerts[:-_ALERTS]
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    usual = f"usually {alert.low:.0%} to {alert.high:.0%}"
+    words = {
+        "above": f"{alert.share:.0%} negative, {usual}",
+        "below": f"only {alert.share:.0%} negative, {usual}",
+        "back": f"back to {alert.share:.0%} negative",
+    }[alert.direction]
+    return {"group": alert.group, "direction": alert.direction, "start": alert.window.start, "words": words}

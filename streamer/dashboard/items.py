@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streamer.codec import MISSING, at_path
 from streamer.events import Record
+from streamer.verdicts import text_of
 
 LABELS = ("negative", "uncertain", "positive")
 
@@ -35,7 +35,7 @@ class Item(NamedTuple):
     rule: str | None
     name: str | None
     model: Any
-    source: dict[str, Any]
+    source: Any
 
     def as_json(self) -> dict[str, Any]:
         """For a page; `source` and `model` are for verdicts only."""
@@ -60,7 +60,7 @@ def item(record: Record, text_field: str) -> Item | None:
             group=_short(event.get("group")),
             at=_short(event.get("event_time")),
             seen=record.timestamp,
-            text=_text(event.get("input"), text_field),
+            text=text[:_TEXT] if (text := text_of(event, text_field)) is not None else None,
             evidence=tuple(weights),
             action=_short(event.get("action")),
             rule=_short(event.get("rule")),
@@ -74,16 +74,6 @@ def item(record: Record, text_field: str) -> Item | None:
 
 def _short(value: object) -> str | None:
     return None if value is None else str(value)[:_SHORT]
-
-
-def _text(given: object, text_field: str) -> str | None:
-    """The review in the input that an event carries along: JSON, a structured CloudEvent, or the bare text."""
-    if isinstance(given, dict):
-        found = at_path(given, text_field)
-        if found is MISSING and isinstance(given.get("data"), dict):
-            found = at_path(given["data"], text_field)
-        given = found
-    return given[:_TEXT] if isinstance(given, str) else None
 
 
 class Wanted(NamedTuple):

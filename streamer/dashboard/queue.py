@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
+from typing import Any, Literal
 
 from streamer.dashboard.items import Item, Wanted
 from streamer.events import Record
+from streamer.verdicts import VerdictError, decode
 
 _EARLY = 1000  # Verdicts kept for reviews that have not been read yet.
 
@@ -18,8 +17,8 @@ _EARLY = 1000  # Verdicts kept for reviews that have not been read yet.
 class Said:
     """A person's verdict on a review; `at` is in milliseconds since the epoch."""
 
-    action: str
-    label: str | None
+    action: Literal["allow", "block"]
+    label: Literal["positive", "negative"] | None
     by: str
     at: int
 
@@ -32,17 +31,12 @@ def said(record: Record) -> tuple[str, Said | None] | None:
     """The review and the verdict of a record of the verdict topic, None for an undo; None for what is none of ours."""
     try:
         identity = (record.key or b"").decode()
-        if not identity:
-            return None
-        if record.value is None:
-            return identity, None
-        value: dict[str, Any] = orjson.loads(record.value)
-        action, label = value["action"], value.get("label")
-        if action not in ("allow", "block") or label not in (None, "positive", "negative"):
-            return None
-        return identity, Said(action, label, str(value.get("by", ""))[:100], record.timestamp)
-    except (orjson.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        if not identity or record.value is None:
+            return (identity, None) if identity else None
+        verdict = decode(record.value)
+    except (UnicodeDecodeError, VerdictError):
         return None
+    return identity, Said(verdict["action"], verdict.get("label"), verdict["by"][:100], record.timestamp)
 
 
 class Queue:

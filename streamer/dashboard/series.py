@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from streamer.dashboard.items import LABELS, Wanted
-from streamer.trends import HOUR, MINUTE, SECOND, Trends, Window
+from streamer.trends import HOUR, MINUTE, SECOND, Trends
 
 RANGES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
 VIEWS = ("live", "groups", "queue", "system")
@@ -174,5 +174,3 @@ def _spark(windows: list[list[int]], places: int) -> list[list[int]]:
         part[1] += negative
     return parts
 
-
-__all__ = ["RANGES", "SORTS", "VIEWS", "Ask", "BadAsk", "Row", "Window", "ask", "rows", "step", "table"]

@@ -12,6 +12,7 @@ from streamer.kafka.exactly_once import ExactlyOnce
 from streamer.kafka.producer import AtLeastOnce, Publisher
 from streamer.kafka.security import client_options
 from streamer.kafka.tail import Tail
+from streamer.kafka.there import absent
 
 __all__ = [
     "AtLeastOnce",
@@ -23,6 +24,7 @@ __all__ = [
     "Publisher",
     "Tail",
     "TopicMissing",
+    "absent",
     "check_cluster",
     "client_options",
     "ensure_topics",

@@ -18,7 +18,7 @@ from streamer.kafka.errors import KafkaFault, TopicMissing
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
-_FETCH_BYTES = 1 << 20  # aiokafka's own default.
+_FETCH_BYTES, _FETCH_WAIT_MS = 1 << 20, 500  # aiokafka's own defaults.
 
 
 class Tail:
@@ -37,6 +37,7 @@ class Tail:
         since_ms: int | None = None,
         group_id: str | None = None,
         fetch_bytes: int = _FETCH_BYTES,
+        fetch_wait_ms: int = _FETCH_WAIT_MS,
     ) -> None:
         """Reading begins at `start`, unless there is
 
@@ -45,6 +46,7 @@ class Tail:
             read the same, and nothing stops them.
 
         fetch_bytes: of a partition at a time, about; little for who looks at samples.
+        fetch_wait_ms: how long the broker waits for something to answer; `ends` waits behind that.
         """
         self._kafka = kafka
         self._topic = topic
@@ -52,6 +54,7 @@ class Tail:
         self._since_ms = since_ms
         self._group_id = group_id
         self._fetch_bytes = fetch_bytes
+        self._fetch_wait_ms = fetch_wait_ms
         self._partitions: list[KafkaPartition] = []
 
     async def __aenter__(self) -> Self:
@@ -67,6 +70,7 @@ class Tail:
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_partition_fetch_bytes=self._fetch_bytes,
+            fetch_max_wait_ms=self._fetch_wait_ms,
         )
         self._consumer.assign(self._partitions)
         try:

@@ -14,7 +14,7 @@ new owner who begins even before these cannot be followed, and counts from where
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -125,6 +125,10 @@ class Trends:
     def window(self, size: int, start: int, group: str | None = None) -> Window:
         """One window; all zero where there is none."""
         return self._windows[size].window(start, group)
+
+    def by_group(self, size: int, start: int) -> Iterator[tuple[str, Window]]:
+        """The groups of one window, those with reviews."""
+        return self._windows[size].by_group(start)
 
     def top(self, size: int, start: int, count: int, by: Literal["volume", "change"] = "volume") -> list[Change]:
         """The groups of a window with the most reviews, or with the greatest change against the one before.
