@@ -171,7 +171,8 @@ async def _ask(worker: Worker, at: float) -> None:
     try:
         samples = await asyncio.to_thread(lambda: parse(_page(f"{worker.url}/metrics")))
     except (OSError, ValueError) as error:
-        worker.failed(str(getattr(error, "reason", "") or error))
+        reason = getattr(error, "reason", error)
+        worker.failed(getattr(reason, "strerror", None) or str(reason))
     else:
         worker.observe(snapshot(at, samples))
 

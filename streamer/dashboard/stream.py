@@ -19,7 +19,7 @@ from streamer.dashboard.series import Ask, Row
 TURN_SECONDS = 0.25
 _LATEST = 8  # Reviews a turn: 32 a second at most.
 _FIRST = 30  # Reviews to begin with.
-_WAITING = 60  # Reviews of the queue on a page at a time.
+_WAITING = 25  # Reviews of the queue on a page at a time.
 _DECIDED = 30
 _GROUPS = 8  # On the live page.
 

@@ -2,7 +2,7 @@
 
 import * as address from './address.js';
 import { redraw } from './charts.js';
-import { announce, h, text } from './dom.js';
+import { announce, text } from './dom.js';
 import { count, percent } from './format.js';
 import { Groups } from './groups.js';
 import { Live } from './live.js';
@@ -84,7 +84,7 @@ function say() {
   banner.hidden = !words;
   const state = document.getElementById('state');
   const [name, label] = connection === 'lost' ? ['lost', 'Disconnected'] : connection === 'connecting' ? ['connecting', 'Connecting']
-    : faults.length ? ['lost', 'Kafka away'] : typeof status.replayed === 'number' ? ['connecting', `Reading ${percent(status.replayed)}`] : ['open', 'Live'];
+    : faults.length ? ['lost', 'Kafka away'] : typeof status.replayed === 'number' ? ['connecting', `Reading ${percent(status.replayed)}`] : ['open', 'Connected'];
   if (state.dataset.state !== name && (name === 'open') && state.dataset.state === 'lost') announce('Connected again');
   state.dataset.state = name;
   text(document.getElementById('state-text'), label);
@@ -133,4 +133,3 @@ addEventListener('keydown', (event) => {
 
 themed();
 show(true);
-export { h };

@@ -29,7 +29,7 @@ export class Groups {
       this.heads.replaceChildren(...COLUMNS.map(([name, words]) => h('th', {
         scope: 'col', class: name, 'aria-sort': shown.sort === name ? (name === 'name' ? 'ascending' : 'descending') : 'none',
       }, h('button', { type: 'button', onclick: () => this.go({ sort: name }) }, words, h('span', { class: 'arrow', 'aria-hidden': 'true' }, name === 'name' ? '↑' : '↓')))),
-      h('th', { scope: 'col', class: 'spark' }, 'Course'));
+      h('th', { scope: 'col', class: 'spark' }, 'Over time'));
     }
     if (shown.group !== group) this.drill(shown);
   }

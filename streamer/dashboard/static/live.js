@@ -6,7 +6,7 @@ import { announce, h, text, vary } from './dom.js';
 import { chip, highlighted } from './evidence.js';
 import { clock, count, percent, rate } from './format.js';
 
-const KEPT = 60; // Rows of the list.
+const KEPT = matchMedia('(max-width: 900px)').matches ? 20 : 60; // Rows of the list.
 
 export class Live {
   constructor(shown, go) {
@@ -37,7 +37,7 @@ export class Live {
   }
 
   summary() {
-    const names = [['share', 'negative'], ['total', 'reviews'], ['rate', 'a second now'], ['mean', 'mean score']];
+    const names = [['share', 'negative'], ['total', 'reviews'], ['rate', 'a second'], ['mean', 'mean score']];
     return h('dl', { class: 'summary' }, names.map(([name, words]) => h('div', { class: name }, h('dt', {}, words), this.figures[name])));
   }
 

@@ -28,7 +28,18 @@ export class Queue {
         h('section', { class: 'card side', 'aria-labelledby': 'decided' },
           h('div', { class: 'caption' }, h('h2', { id: 'decided' }, 'Decided')),
           h('div', { class: 'field' }, h('label', { for: 'by' }, 'Your name'), this.name), this.none, this.done)));
+    this.toast = h('div', { class: 'toast', hidden: true });
+    this.element.append(this.toast);
     this.change(shown);
+  }
+
+  // For whoever has no keyboard, or is far from the list of what was decided.
+  offer(id, action) {
+    clearTimeout(this.offering);
+    this.toast.hidden = !action;
+    if (!action) return;
+    this.toast.replaceChildren(DONE[action][0].toUpperCase() + DONE[action].slice(1), h('button', { type: 'button', onclick: () => this.say(id, null) }, 'Undo'));
+    this.offering = setTimeout(() => { this.toast.hidden = true; }, 8000);
   }
 
   change(shown, keep = false) {
@@ -38,7 +49,9 @@ export class Queue {
     }
   }
 
-  destroy() {}
+  destroy() {
+    clearTimeout(this.offering);
+  }
 
   key(event) {
     const card = document.activeElement?.closest?.('.review');
@@ -100,7 +113,7 @@ export class Queue {
     // Whoever was on a review that has gone is on the next one.
     if (focused && !focused.isConnected) (this.list.children[place] ?? this.list.lastElementChild ?? this.title).focus?.();
     const left = Math.max(0, this.open - [...this.pending.keys()].filter((id) => gone(id) && this.waiting.includes(id)).length);
-    text(this.title, `${count(left)} open`);
+    text(this.title, left > shown.length && shown.length ? `${count(left)} open, the first ${shown.length}` : `${count(left)} open`);
     this.note.hidden = shown.length > 0;
     const filtered = this.shown.q || this.shown.label || this.shown.group;
     text(this.note, left > 0 && filtered ? 'None of the open reviews is like that.' : 'Nothing waits. New ones appear here by themselves.');
@@ -171,7 +184,10 @@ export class Queue {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ id, action, label: (action && this.labels.get(id)) || null, by: this.name.value }),
       });
-      if (answer.ok) announce(action ? `${DONE[action]}. Press U to undo.` : 'Taken back');
+      if (answer.ok) {
+        announce(action ? `${DONE[action]}. Press U to undo.` : 'Taken back');
+        this.offer(id, action);
+      }
       else failed((await answer.json()).error);
       // What the topic says comes by the stream; if it does not, the list tells what is true.
       setTimeout(() => { if (this.pending.get(id) === action && this.pending.delete(id)) this.draw(); }, 5000);
