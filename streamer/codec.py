@@ -23,6 +23,7 @@ from streamer.events import (
     Reason,
     Record,
     Review,
+    Tally,
     Tombstone,
     Verdict,
 )
@@ -30,6 +31,8 @@ from streamer.events import (
 STRUCTURED = b"application/cloudevents+json"
 EVENT_TYPE = b"review.sentiment.labelled.v1"
 _BOM = b"\xef\xbb\xbf"
+# Trends count a longer group under its beginning: what a group costs them has to have a bound.
+MAX_GROUP = 256
 # Milliseconds of 9999-12-31: beyond it datetime cannot follow.
 _LAST_TIME = 253_402_300_799_999
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
@@ -212,15 +215,18 @@ class Encoder:
         """The output event of a review; `now` is in milliseconds since the epoch."""
         record = review.record
         labelled_at = rfc3339(now)
+        event = self.event(review, verdict, labelled_at)
         message = Message(
             topic=self.topic,
             key=record.key,
-            value=orjson.dumps(self.event(review, verdict, labelled_at)),
+            value=orjson.dumps(event),
             headers=(*_carried(record.headers), *_cloudevent_headers(record, labelled_at)),
             timestamp=now,
             source_partition=record.partition,
         )
-        return Outgoing(Outcome.LABELLED, message, label=verdict.label)
+        group = review.group and review.group[:MAX_GROUP]
+        tally = Tally(review.event_time // 1000, group, verdict.label, round(event["score"] * 1_000_000))
+        return Outgoing(Outcome.LABELLED, message, label=verdict.label, tally=tally)
 
     def event(self, review: Review, verdict: Verdict, labelled_at: str) -> dict[str, Any]:
         """The output event's JSON object, as `streamer.schema.LabelledReview` describes it."""

@@ -93,6 +93,8 @@ class Metrics:
         self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
         self.model_info = gauge("streamer_model_info", "1 for the model that serves.", ["name", "version"], registry=registry)
         self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
+        self.trend_messages = counter("streamer_trend_messages", "Messages of counts published to the trends topic.", registry=registry)
+        self.trend_cells = counter("streamer_trend_cells", "Counts in them: a second of event time and a group each.", registry=registry)
         # fmt: on
         self._longest_delay = 0.0
 
@@ -152,6 +154,11 @@ class Metrics:
     def commit(self, outcome: CommitOutcome) -> None:
         """A commit has ended."""
         self.commits.labels(outcome.value).inc()
+
+    def counted(self, messages: int, cells: int) -> None:
+        """Counts are published for the trends."""
+        self.trend_messages.inc(messages)
+        self.trend_cells.inc(cells)
 
     def loop_delay(self, seconds: float) -> None:
         """The event loop came back late."""

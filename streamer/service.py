@@ -13,12 +13,13 @@ from typing import Any
 
 from streamer.codec import Decoder, Encoder
 from streamer.http import application, serve
-from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher
+from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Manifest, Model, load
 from streamer.pipeline import Brain, Limits, Pipeline
 from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
+from streamer.trends import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,8 @@ async def work(
     async with contextlib.AsyncExitStack() as stack:
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
-        delivery = _delivery(settings, consumer)
+        ledger = Ledger() if settings.trends.enabled else None
+        delivery = _delivery(settings, consumer, ledger, metrics)
         await delivery.start(settings.output.topic, settings.dead_letter_topic)
         stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
@@ -137,6 +139,7 @@ async def work(
             encoder(settings, model),
             limits(settings),
             metrics,
+            ledger,
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -152,11 +155,18 @@ async def work(
             await pipeline.run()
 
 
-def _delivery(settings: Settings, consumer: Consumer) -> AtLeastOnce | ExactlyOnce:
+def _delivery(
+    settings: Settings, consumer: Consumer, ledger: Ledger | None, metrics: Metrics
+) -> AtLeastOnce | Counting | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
+    counts = None
+    if ledger is not None:
+        counts = Counts(kafka, settings.trend_topic, ledger, lambda: consumer.generation, metrics.counted)
     if settings.delivery == "exactly_once":
-        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix)
-    return AtLeastOnce(Publisher(kafka, compression), consumer)
+        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
+    publisher = Publisher(kafka, compression)
+    delivery = AtLeastOnce(publisher, consumer)
+    return delivery if counts is None else Counting(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
 
 
 @contextlib.asynccontextmanager

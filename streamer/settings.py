@@ -222,6 +222,29 @@ class KafkaSettings(_Section):
         return self
 
 
+class TrendSettings(_Section):
+    enabled: bool = False
+    """Whether workers publish, with each commit, what they have counted."""
+    topic: Topic | None = None
+    """Topic of these counts; unset, `<output.topic>.trends`."""
+    lateness_ms: Annotated[int, Field(ge=0)] = 10_000
+    """Readers judge a minute for alerts when event times are so far past its end."""
+    early_ms: Annotated[int, Field(ge=0)] = 60_000
+    """Readers leave reviews out whose event time lies farther in the future."""
+    max_groups: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Most groups that readers keep apart in a window; further ones are counted in total only."""
+    alert_topic: Topic | None = None
+    """Topic that `streamer trends` publishes alerts to; unset, it only prints them."""
+    alert_min_reviews: PositiveInt = 50
+    """A minute of a group with fewer reviews is not judged."""
+    alert_min_minutes: PositiveInt = 10
+    """A group is not judged before so many minutes with that many reviews."""
+    alert_sigmas: Annotated[float, Field(gt=0, le=100)] = 4.0
+    """Standard deviations from the group's usual share of negative that make an alert."""
+    alert_change: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Least difference to the usual share that makes an alert."""
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     """Whether to serve `/metrics`, `/health/live` and `/health/ready`."""
@@ -231,24 +254,6 @@ class HttpSettings(_Section):
     """Port to bind; worker i of `--workers` takes port + i. 0 takes any free one."""
     stalled_after_ms: PositiveInt = 60_000
     """Not ready after so long without progress while there is lag."""
-
-
-class TrendsSettings(_Section):
-    enabled: bool = False
-    """Stop-gap."""
-    topic: Topic | None = None
-    """Stop-gap."""
-
-
-class ModerationSettings(_Section):
-    rules: tuple[str, ...] = ()
-    """Stop-gap."""
-    verdict_text: bool = False
-    """Stop-gap."""
-    review_topic: Topic | None = None
-    """Stop-gap."""
-    verdict_topic: Topic | None = None
-    """Stop-gap."""
 
 
 def _worker(url: str) -> str:
@@ -301,9 +306,8 @@ class Settings(BaseSettings):
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     batching: BatchingSettings = BatchingSettings()
     model: ModelSettings = ModelSettings()
+    trends: TrendSettings = TrendSettings()
     http: HttpSettings = HttpSettings()
-    trends: TrendsSettings = TrendsSettings()
-    moderation: ModerationSettings = ModerationSettings()
     dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
     drain_timeout_ms: PositiveInt = 25_000
@@ -314,16 +318,8 @@ class Settings(BaseSettings):
         return self.dead_letters.topic or f"{self.input.topic}.dlq"
 
     @property
-    def trends_topic(self) -> str:
+    def trend_topic(self) -> str:
         return self.trends.topic or f"{self.output.topic}.trends"
-
-    @property
-    def review_topic(self) -> str:
-        return self.moderation.review_topic or f"{self.output.topic}.review"
-
-    @property
-    def verdict_topic(self) -> str:
-        return self.moderation.verdict_topic or f"{self.output.topic}.verdicts"
 
     @model_validator(mode="after")
     def _transactions(self) -> Self:
@@ -337,6 +333,10 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise ValueError(
                 f"input.topic, output.topic and dead_letters.topic must differ, but are {', '.join(names)}"
+            )
+        if self.trend_topic in names or self.trends.alert_topic in (*names, self.trend_topic):
+            raise ValueError(
+                "trends.topic and trends.alert_topic must differ from each other and from all other topics"
             )
         return self
 

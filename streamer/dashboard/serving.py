@@ -85,9 +85,9 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 async def _moderated(settings: Settings) -> bool:
     """Whether there is a queue. Raises TopicMissing for a topic that must be there, and BrokerUnreachable."""
     missing = await absent(
-        settings.kafka, settings.output.topic, settings.trends_topic, settings.review_topic, settings.verdict_topic
+        settings.kafka, settings.output.topic, settings.trend_topic, settings.review_topic, settings.verdict_topic
     )
-    for topic in (settings.output.topic, settings.trends_topic):
+    for topic in (settings.output.topic, settings.trend_topic):
         if topic in missing:
             raise TopicMissing(topic)
     held = [topic for topic in (settings.review_topic, settings.verdict_topic) if topic in missing]
@@ -104,7 +104,7 @@ async def _following(settings: Settings, hub: Hub) -> AsyncIterator[None]:
     text_field = settings.input.text_field
     topics = {
         "results": partial(follow.latest, hub, kafka, settings.output.topic, text_field),
-        "trends": partial(follow.trends, hub, kafka, settings.trends_topic, chosen.history_minutes),
+        "trends": partial(follow.trends, hub, kafka, settings.trend_topic, chosen.history_minutes),
     }
     if hub.queue is not None:
         held = settings.review_topic, settings.verdict_topic

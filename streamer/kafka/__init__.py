@@ -2,11 +2,13 @@
 
 consumer: reads records with pause and resume, tells of rebalances, commits.
 producer: publishes releases in batches; at-least-once delivery.
+counts: publishes trends with each commit. latest: the last message of each source of them.
 security: TLS and SASL. tail: reads a topic beside the groups. admin: what `streamer check` asks the cluster.
 """
 
 from streamer.kafka.admin import check_cluster, ensure_topics
 from streamer.kafka.consumer import Consumer
+from streamer.kafka.counts import Counting, Counts
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.exactly_once import ExactlyOnce
 from streamer.kafka.producer import AtLeastOnce, Publisher
@@ -18,6 +20,8 @@ __all__ = [
     "AtLeastOnce",
     "BrokerUnreachable",
     "Consumer",
+    "Counting",
+    "Counts",
     "ExactlyOnce",
     "KafkaFault",
     "PublishRefused",

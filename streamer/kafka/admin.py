@@ -7,21 +7,22 @@ from typing import NamedTuple
 
 from streamer.kafka.cluster import Cluster, Topic, TopicHidden, TopicRefused, connected
 from streamer.kafka.errors import KafkaFault
-from streamer.kafka.findings import Finding, agreement, durability, grantee, permission, room
+from streamer.kafka.findings import Finding, agreement, apart, durability, grantee, permission, room
 from streamer.kafka.reach import advertised, bootstrap
 from streamer.kafka.wire import Operation
 from streamer.settings import KafkaSettings, Settings
 
 # What a new topic takes beyond the input topic's largest record, where it carries such records along.
 _ROOM = 64 * 1024
+_TREND_RETENTION_MS = 30 * 86_400_000  # As long as readers keep counts by the hour.
 
 
 class _Role(NamedTuple):
-    """One of the three topics, and what the service does with it."""
+    """One of the topics, and what the service does with it."""
 
     topic: str
     name: str
-    operation: Operation
+    operations: tuple[Operation, ...]
 
     @property
     def subject(self) -> str:
@@ -57,12 +58,12 @@ async def check_cluster(settings: Settings, create_topics: bool, partitions: int
 
 
 async def ensure_topics(settings: Settings, partitions: int, replication: int) -> list[str]:
-    """Make those of the three topics that are missing, and return their names.
+    """Make those of the service's topics that are missing, and return their names.
 
-    The input topic gets `partitions`, the output topic as many as the input topic has, and the dead letters one:
-    they are few, and so they stay in the order in which they came. Where records are carried along whole, the new
-    topic takes larger ones than the input topic. A replication of -1 is the cluster's default; from 3 on, writes
-    wait for 2. Raises KafkaFault.
+    The input topic gets `partitions`, the output topic and the trends as many as the input topic has, and the dead
+    letters one: they are few, and so they stay in the order in which they came. Where records are carried along whole,
+    the new topic takes larger ones than the input topic. A replication of -1 is the cluster's default; from 3 on,
+    writes wait for 2. Raises KafkaFault.
     """
     made = []
     async with connected(settings.kafka) as cluster:
@@ -78,9 +79,11 @@ async def ensure_topics(settings: Settings, partitions: int, replication: int) -
 
 def _roles(settings: Settings) -> Iterator[_Role]:
     """The input topic comes first: the others are made after it."""
-    yield _Role(settings.input.topic, "input", Operation.READ)
-    yield _Role(settings.output.topic, "output", Operation.WRITE)
-    yield _Role(settings.dead_letter_topic, "dead-letter", Operation.WRITE)
+    yield _Role(settings.input.topic, "input", (Operation.READ,))
+    yield _Role(settings.output.topic, "output", (Operation.WRITE,))
+    yield _Role(settings.dead_letter_topic, "dead-letter", (Operation.WRITE,))
+    if settings.trends.enabled:  # Read by who takes a partition over: where to go on counting.
+        yield _Role(settings.trend_topic, "trends", (Operation.WRITE, Operation.READ))
 
 
 def _user(kafka: KafkaSettings) -> str | None:
@@ -97,18 +100,21 @@ async def _topics(cluster: Cluster, settings: Settings, new: _New | None) -> lis
         found.append(finding)
         if topic is not None:
             there[role.topic] = topic
-    source, output, dead = (there.get(role.topic) for role in roles)
+    source, output, dead, *rest = (there.get(role.topic) for role in roles)
     if source and output:
         found.append(agreement(source, output))
     if source and dead:
         found.append(room(source, dead, roles[2].subject))
     if source and output and settings.output.include_input:
         found.append(room(source, output, roles[1].subject))
+    if source and rest and rest[0]:
+        found.append(apart(source, rest[0]))
     found += [durability(there[role.topic], role.subject) for role in roles[1:] if role.topic in there]
     user = _user(settings.kafka)
     for role in roles:
         if role.topic in there:
-            found.append(permission(there[role.topic].allowed, role.operation, role.subject, user))
+            allowed = there[role.topic].allowed
+            found += [permission(allowed, operation, role.subject, user) for operation in role.operations]
     return found
 
 
@@ -125,7 +131,8 @@ async def _look(
             topic = await _make(cluster, settings, role, source, new)
             before = "made now: "
     except TopicHidden:
-        detail = f"does not exist, or may not be seen: grant {role.operation.name} to {grantee(_user(settings.kafka))}"
+        granted = " and ".join(operation.name for operation in role.operations)
+        detail = f"does not exist, or may not be seen: grant {granted} to {grantee(_user(settings.kafka))}"
         return Finding("error", role.subject, detail), None
     except TopicRefused as error:
         return Finding("error", role.subject, f"does not exist and was not made: {error}"), None
@@ -140,12 +147,10 @@ async def _make(cluster: Cluster, settings: Settings, role: _Role, source: Topic
     config = {"min.insync.replicas": "2"} if new.replication >= 3 else {}
     if carries and source is not None and source.max_message_bytes is not None:
         config["max.message.bytes"] = str(source.max_message_bytes + _ROOM)
-    counts = {
-        "input": new.partitions,
-        "output": new.partitions if source is None else source.partitions,
-        "dead-letter": 1,
-    }
-    await cluster.create(role.topic, counts[role.name], new.replication, config)
+    if role.name == "trends":
+        config |= {"cleanup.policy": "delete", "retention.ms": str(_TREND_RETENTION_MS)}
+    partitions = new.partitions if source is None else source.partitions
+    await cluster.create(role.topic, 1 if role.name == "dead-letter" else partitions, new.replication, config)
     topic = await cluster.topic(role.topic)
     if topic is None:
         raise TopicRefused("it was made, and is gone again")

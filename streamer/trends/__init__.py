@@ -7,8 +7,8 @@ windows: these windows, bounded in memory. alerts: groups whose share of negativ
 """
 
 from streamer.trends.alerts import Alert, Band, Watchman
-from streamer.trends.ledger import Ledger
-from streamer.trends.message import EVENT_TYPE, Counted, decode, encode, source_key
+from streamer.trends.ledger import Ledger, succeed
+from streamer.trends.message import EVENT_TYPE, Cell, Counted, Epoch, decode, encode, source_key
 from streamer.trends.reader import SIZES, Statistics, Trends
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window
 
@@ -20,8 +20,10 @@ __all__ = [
     "SIZES",
     "Alert",
     "Band",
+    "Cell",
     "Change",
     "Counted",
+    "Epoch",
     "Ledger",
     "Statistics",
     "Trends",
@@ -30,4 +32,5 @@ __all__ = [
     "decode",
     "encode",
     "source_key",
+    "succeed",
 ]

@@ -8,12 +8,26 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streamer.events import Label, Tally, TopicPartition
-from streamer.trends.message import Counted
+from streamer.trends.message import Counted, Epoch
 
 _MAX_CELLS = 5_000
 _MAX_BYTES = 400_000  # Of a message's value, about: below the producer's batches.
 _CELL_BYTES = 48  # Of a cell as JSON, without its group.
 _COLUMN: dict[Label, int] = {"positive": 2, "negative": 3, "uncertain": 4}
+
+
+def succeed(last: Counted | None, generation: int, now: int) -> tuple[Epoch, int]:
+    """The epoch of a partition's new owner, and the offset from which on it counts.
+
+    last: what it finds as the partition's last counts in the trends topic. generation: of the consumer group. now: in
+    milliseconds since the epoch.
+
+    Of two owners who find the same counts the later has the higher generation; or the same one, where a static member
+    has come back, and a later time. Without any counts the time stands in for the last epoch: it is above all epochs
+    that the topic's retention may have deleted.
+    """
+    epoch, begin = (now, 0) if last is None else (last.epoch[0], last.end)
+    return (epoch + 1 + generation, now), begin
 
 
 class _Added(NamedTuple):
@@ -25,7 +39,7 @@ class _Added(NamedTuple):
 
 @dataclass(slots=True)
 class _Partition:
-    epoch: int
+    epoch: Epoch
     begin: int  # Everything below is counted, by us or by those before us.
     started: bool = False  # Whether anything was counted by us.
     added: deque[_Added] = field(default_factory=deque)
@@ -37,7 +51,7 @@ class Ledger:
     def __init__(self) -> None:
         self._partitions: dict[TopicPartition, _Partition] = {}
 
-    def assign(self, partition: TopicPartition, epoch: int, begin: int) -> None:
+    def assign(self, partition: TopicPartition, epoch: Epoch, begin: int) -> None:
         """Begin anew: records below `begin` are counted already, by owners of lower epochs."""
         self._partitions[partition] = _Partition(epoch, begin)
 
@@ -94,10 +108,10 @@ class Ledger:
             found.append(Counted(partition, begin, end, state.epoch, list(cells.values())))
         return found
 
-    def published(self, partition: TopicPartition, position: int) -> None:
-        """Everything below `position` is published."""
-        state = self._partitions.get(partition)
-        if state is None:
+    def published(self, last: Counted) -> None:
+        """The last of what `upto` gave, and all before it, is published. Of an assignment that is over: no matter."""
+        state = self._partitions.get(last.source)
+        if state is None or state.epoch != last.epoch:
             return
-        while state.added and state.added[0].next_offset <= position:
+        while state.added and state.added[0].next_offset <= last.end:
             state.begin = state.added.popleft().next_offset

@@ -1,7 +1,7 @@
 """What workers publish with each commit: counts of a range of one source partition's offsets.
 
     {"source": {"topic", "partition", "from", "to"},          offsets; `to` is exclusive
-     "epoch": 1763712930123,                                  of the partition's owner; each later owner's is higher
+     "epoch": [1763712930124, 1763712930123],                 of the partition's owner; each later owner's is higher
      "cells": [[second, group | null, positive, negative, uncertain, score_sum], ...]}
 
 `second` is the event time, in whole seconds since the epoch; `score_sum` is in millionths, which is what scores are
@@ -21,6 +21,8 @@ EVENT_TYPE = b"review.sentiment.trend.v1"
 LAST_SECOND = 253_402_300_799  # Of 9999-12-31.
 MILLION = 1_000_000  # Millionths in a score of 1.
 
+# Of a partition's owner: compared first by the first number, then by the second, as lists are.
+Epoch = tuple[int, int]
 # second, group, positive, negative, uncertain, sum of scores. As JSON has it: tens of thousands come a second.
 Cell = Sequence[Any]
 
@@ -31,7 +33,7 @@ class Counted(NamedTuple):
     source: TopicPartition
     begin: int
     end: int
-    epoch: int
+    epoch: Epoch
     cells: Sequence[Cell]
 
 
@@ -53,15 +55,16 @@ def decode(value: bytes | None) -> Counted | None:
         body = orjson.loads(value or b"null")
         source = body["source"]
         topic, partition = source["topic"], source["partition"]
-        begin, end, epoch, cells = source["from"], source["to"], body["epoch"], body["cells"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        begin, end, cells = source["from"], source["to"], body["cells"]
+        first, second = body["epoch"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
-    numbers = partition, begin, end, epoch
+    numbers = partition, begin, end, first, second
     if type(topic) is not str or any(type(number) is not int or number < 0 for number in numbers) or end <= begin:
         return None
     if type(cells) is not list or not all(map(_is_sound, cells)):
         return None
-    return Counted(TopicPartition(topic, cast(int, partition)), begin, end, epoch, cells)
+    return Counted(TopicPartition(topic, cast(int, partition)), begin, end, (first, second), cells)
 
 
 def _is_sound(cell: object) -> bool:

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 
 from streamer.events import TopicPartition
 from streamer.trends.alerts import Alert, Band, Watchman
-from streamer.trends.message import Cell, Counted, decode
+from streamer.trends.message import Cell, Counted, Epoch, decode
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window, Windows
 
 SIZES = (SECOND, MINUTE, HOUR)
@@ -62,7 +62,7 @@ class _Merged(NamedTuple):
 
 @dataclass(slots=True)
 class _Source:
-    epoch: int
+    epoch: Epoch
     covered: int  # All below is counted.
     settled: int = 0  # Below this nothing can be undone any more.
     merged: deque[_Merged] = field(default_factory=deque)
