@@ -431,9 +431,9 @@ class Pipeline:
             for partition in partitions:
                 while (release := self._sequencer.release(partition, _CHUNK)) is not None:
                     begin = time.perf_counter()
-                    messages = [finished.outgoing.message for finished in release.results]
+                    messages = [message for finished in release.results for message in finished.outgoing.messages]
                     sent = await self._delivery.send(partition, release.next_offset, messages)
-                    self._observer.stage("publish", time.perf_counter() - begin, len(messages))
+                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
                     await self._sent.put((release, sent))
 
     async def _acknowledge(self) -> None:
