@@ -138,6 +138,9 @@ async def _check(settings: Settings, create_topics: bool, partitions: int, repli
     from streamer.service import load_model
 
     typer.echo("ok       settings: as they should be")
+    if rules := settings.moderation.rules:
+        names = ", ".join(rule.name for rule in rules)
+        typer.echo(f"ok       moderation: {names}; what none of them matches: {settings.moderation.default}")
     refused: ModelError | None = None
     try:
         manifest = load_model(settings).manifest
@@ -279,6 +282,26 @@ def replay(
         "dry_run": dry_run,
     }
     _guarded(lambda: replaying.replay(settings, **chosen))
+
+
+rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
+app.add_typer(rules, name="rules")
+
+
+@rules.command("test")
+def test_rules(
+    file: Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")],
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; unset, those of the settings.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    show: Annotated[int, typer.Option(min=0, help="So many examples of each rule.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+) -> None:
+    """Label a file and say what moderation rules would have done to it; Kafka is not touched."""
+    from streamer.rules import try_rules
+
+    _settings("WARNING")
+    _guarded(lambda: try_rules(file, format, text_column, rules, show, json))
 
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:

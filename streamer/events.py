@@ -170,3 +170,7 @@ class Outgoing(NamedTuple):
     action: Action | None = None
     rule: str | None = None
     copies: tuple[Message, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (self.message, *self.copies)

@@ -72,6 +72,7 @@ class Metrics:
         self.records = counter("streamer_records", "Records done, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
+        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule, which is empty where none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)
         self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
@@ -107,12 +108,15 @@ class Metrics:
     ) -> None:
         """Results are acknowledged; the times are those of each."""
         # Counted here first: looking a child up by its labels and adding to it takes 3 us, and that for each record.
-        for (outcome, label, reason), count in Counts((o.outcome, o.label, o.reason) for o in outgoings).items():
+        kinds = Counts((o.outcome, o.label, o.reason, o.action, o.rule) for o in outgoings)
+        for (outcome, label, reason, action, rule), count in kinds.items():
             self.records.labels(outcome.value).inc(count)
             if outcome is Outcome.LABELLED:
                 self.labels.labels(label).inc(count)
             elif outcome is Outcome.DEAD_LETTER:
                 self.dead_letters.labels(reason).inc(count)
+            if action is not None:
+                self.decisions.labels(action, rule or "").inc(count)
         self.latency.observe(since_read)
         self.age.observe(since_created)
 

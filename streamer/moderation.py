@@ -21,7 +21,8 @@ Scalar = str | int | float | bool
 class Rule:
     """What to do with reviews for which all conditions hold; one that is empty or None is none.
 
-    labels: the verdict's label is one of them. score_min, score_max: inclusive bounds of P(positive).
+    labels: the verdict's label is one of them. score_min, score_max: inclusive bounds of P(positive), which is taken
+    as it is published, with six decimals.
     groups: the review's group is one of them; `*` stands for anything.
     pattern: is found in the text as it came. field: dotted path of what is in the input event, and not null.
     equals: what the field is one of; empty, anything.
@@ -37,12 +38,12 @@ class Rule:
     field: str | None = None
     equals: tuple[Scalar, ...] = ()
 
-    def agrees(self, verdict: Verdict) -> bool:
+    def agrees(self, label: Label, score: float) -> bool:
         """Whether the conditions on the verdict hold."""
         return (
-            (not self.labels or verdict.label in self.labels)
-            and (self.score_min is None or self.score_min <= verdict.score)
-            and (self.score_max is None or verdict.score <= self.score_max)
+            (not self.labels or label in self.labels)
+            and (self.score_min is None or self.score_min <= score)
+            and (self.score_max is None or score <= self.score_max)
         )
 
     @property
@@ -88,8 +89,9 @@ class Rules:
 
     def decide(self, applicable: Sequence[int], verdict: Verdict) -> Decision:
         """What the first of these rules that agrees with the verdict says, else the default."""
+        score = round(verdict.score, 6)
         for place in applicable:
-            if self.rules[place].agrees(verdict):
+            if self.rules[place].agrees(verdict.label, score):
                 return self._decisions[place]
         return self._default
 

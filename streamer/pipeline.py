@@ -438,9 +438,9 @@ class Pipeline:
                     if self._ledger is not None:  # Before a commit can reach so far.
                         counted = [(finished.record.offset, finished.outgoing.tally) for finished in release.results]
                         self._ledger.add(partition, release.next_offset, counted)
-                    messages = [finished.outgoing.message for finished in release.results]
+                    messages = [message for finished in release.results for message in finished.outgoing.messages]
                     sent = await self._delivery.send(partition, release.next_offset, messages)
-                    self._observer.stage("publish", time.perf_counter() - begin, len(messages))
+                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
                     await self._sent.put((release, sent))
 
     async def _acknowledge(self) -> None:

@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from streamer.codec import EVENT_TYPE, STRUCTURED
 from streamer.events import Action, Label, Reason
 
+VERDICT_TYPE = b"review.moderation.verdict.v1"
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid")
@@ -148,7 +149,9 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": SCHEMA_ID, **generated}
 
 
-def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dict[str, Any]:
+def asyncapi(
+    input_topic: str, output_topic: str, dead_letter_topic: str, review_topic: str, verdict_topic: str
+) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
     return {
         "asyncapi": "3.0.0",
@@ -175,11 +178,23 @@ def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dic
                 "Records that cannot be labelled (`dead_letters.topic`), untouched but for `dlq.*` headers.",
                 ("deadLetter",),
             ),
+            "held": _channel(
+                review_topic,
+                "What moderation does not allow (`moderation.review_topic`): the result, with its input.",
+                ("labelledReview",),
+            ),
+            "verdicts": _channel(
+                verdict_topic,
+                "What people decide on it (`moderation.verdict_topic`), by the review's identity: the newest counts.",
+                ("verdict", "undoneVerdict"),
+            ),
         },
         "operations": {
             "receiveReviews": _operation("receive", "input", ("review", "reviewText", "cloudEvent", "tombstone")),
             "sendResults": _operation("send", "output", ("labelledReview", "labelledTombstone")),
             "sendDeadLetters": _operation("send", "deadLetters", ("deadLetter",)),
+            "sendHeld": _operation("send", "held", ("labelledReview",)),
+            "sendVerdicts": _operation("send", "verdicts", ("verdict", "undoneVerdict")),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
@@ -222,6 +237,8 @@ def _messages() -> dict[str, Any]:
             "DeadLetter",
             "DeadLetterHeaders",
         ),
+        "verdict": _message("A person's verdict on a review.", json, "ModerationVerdict", "VerdictHeaders"),
+        "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
     }
 
 
@@ -236,16 +253,18 @@ def _message(summary: str, content_type: str, payload: str, headers: str | None 
 
 
 def _schemas() -> dict[str, Any]:
-    labelled = TypeAdapter(LabelledReview).json_schema(
-        mode="serialization", ref_template="#/components/schemas/{model}"
-    )
+    place = "#/components/schemas/{model}"
+    labelled = TypeAdapter(LabelledReview).json_schema(mode="serialization", ref_template=place)
+    verdict = TypeAdapter(ModerationVerdict).json_schema(mode="serialization", ref_template=place)
     return {
         "Review": _REVIEW,
         "ReviewText": {"type": "string"},
         "CloudEvent": _STRUCTURED_EVENT,
         "Tombstone": {"type": "null"},
         **labelled.pop("$defs"),
+        **verdict.pop("$defs"),
         "LabelledReview": labelled,
+        "ModerationVerdict": verdict,
         "DeadLetter": {"type": ["string", "null"], "description": "The original value, byte for byte."},
         "BinaryCloudEvent": _headers(
             {
@@ -256,6 +275,7 @@ def _schemas() -> dict[str, Any]:
         "StructuredCloudEvent": _headers({"content-type": {"type": "string", "pattern": "^application/cloudevents"}}),
         "ResultHeaders": _headers(_RESULT_HEADERS, required=True),
         "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, required=True),
+        "VerdictHeaders": _headers(_VERDICT_HEADERS, required=True),
     }
 
 
@@ -318,4 +338,11 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
     "dlq.offset": {"type": "string", "pattern": r"^\d+$"},
     "dlq.timestamp": {"type": "string", "pattern": r"^-?\d+$", "description": "Milliseconds since the epoch."},
     "dlq.group": {"type": "string", "description": "The consumer group that read the record."},
+}
+
+_VERDICT_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
+    "ce_id": {"type": "string", "description": "The review's identity and the milliseconds of the verdict."},
+    "ce_type": {"const": VERDICT_TYPE.decode()},
+    "ce_subject": {"type": "string", "description": "The review's identity, which is also the key."},
+    "ce_time": {"type": "string", "format": "date-time", "description": "When it was decided."},
 }

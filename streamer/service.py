@@ -16,6 +16,7 @@ from streamer.http import application, serve
 from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Manifest, Model, load
+from streamer.moderation import Rule, Rules
 from streamer.pipeline import Brain, Limits, Pipeline
 from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
@@ -72,8 +73,30 @@ def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format, given.text_field, given.id_field, given.event_time_field, given.group_field, given.max_bytes
+        given.format,
+        given.text_field,
+        given.id_field,
+        given.event_time_field,
+        given.group_field,
+        given.max_bytes,
+        rules(settings),
     )
+
+
+def rules(settings: Settings) -> Rules | None:
+    """The moderation rules of the settings, compiled; None where there are none."""
+    moderation = settings.moderation
+    given = [
+        Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
+        for r in moderation.rules
+    ]
+    return Rules(given, moderation.default) if given else None
+
+
+def topics(settings: Settings) -> tuple[str, ...]:
+    """What the service writes to."""
+    held = (settings.review_topic,) if settings.moderation.rules else ()
+    return (settings.output.topic, settings.dead_letter_topic, *held)
 
 
 def encoder(settings: Settings, model: Model) -> Encoder:
@@ -86,6 +109,8 @@ def encoder(settings: Settings, model: Model) -> Encoder:
         model.manifest.version,
         settings.output.include_input,
         settings.input.format,
+        rules(settings),
+        settings.review_topic,
     )
 
 
@@ -129,7 +154,7 @@ async def work(
         stack.push_async_callback(_close, consumer.stop)
         ledger = Ledger() if settings.trends.enabled else None
         delivery = _delivery(settings, consumer, ledger, metrics)
-        await delivery.start(settings.output.topic, settings.dead_letter_topic)
+        await delivery.start(*topics(settings))
         stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
             consumer,

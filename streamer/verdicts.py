@@ -14,9 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from streamer.codec import MISSING, at_path, rfc3339
 from streamer.events import Message
-from streamer.schema import ModerationVerdict, SourcePosition
+from streamer.schema import VERDICT_TYPE, ModerationVerdict, SourcePosition
 
-EVENT_TYPE = b"review.moderation.verdict.v1"
 _VERDICT: TypeAdapter[ModerationVerdict] = TypeAdapter(ModerationVerdict)
 
 
@@ -101,7 +100,7 @@ def _message(topic: str, source: SourcePosition, value: bytes | None, at: int) -
         ("ce_specversion", b"1.0"),
         ("ce_id", key + f"/{at}".encode()),
         ("ce_source", f"kafka://{source['topic']}".encode()),
-        ("ce_type", EVENT_TYPE),
+        ("ce_type", VERDICT_TYPE),
         ("ce_subject", key),
         ("ce_time", rfc3339(at).encode()),
         ("content-type", b"application/json"),

@@ -42,8 +42,15 @@ def test_what_no_rule_matches_is_left_to_the_default() -> None:
 
 @pytest.mark.parametrize(
     ("score", "label", "held"),
-    [(0.2, "negative", True), (0.1, "negative", True), (0.3, "negative", True), (0.31, "negative", False)]
-    + [(0.09, "negative", False), (0.2, "uncertain", True), (0.2, "positive", False)],
+    [
+        (0.2, "negative", True),
+        (0.1, "negative", True),
+        (0.3, "negative", True),
+        (0.31, "negative", False),
+        (0.09, "negative", False),
+        (0.2, "uncertain", True),
+        (0.2, "positive", False),
+    ],
 )
 def test_score_bounds_are_inclusive_and_labels_alternatives(score: float, label: Label, held: bool) -> None:
     """Both of the model's verdict."""
@@ -53,8 +60,18 @@ def test_score_bounds_are_inclusive_and_labels_alternatives(score: float, label:
 
 @pytest.mark.parametrize(
     ("group", "held"),
-    [("p-1", True), ("p-", True), ("p-1\n2", True), ("xp-1", False), ("exact", True), ("exact2", False), (None, False)]
-    + [("a.b", True), ("aXb", False), ("手机-1", True)],
+    [
+        ("p-1", True),
+        ("p-", True),
+        ("p-1\n2", True),
+        ("xp-1", False),
+        ("exact", True),
+        ("exact2", False),
+        (None, False),
+        ("a.b", True),
+        ("aXb", False),
+        ("手机-1", True),
+    ],
 )
 def test_groups_are_exact_or_have_wildcards(group: str | None, held: bool) -> None:
     """Only `*` is one; a review without a group is of none."""
@@ -69,10 +86,25 @@ def test_wildcards_are_fnmatch_s(groups: list[str], group: str) -> None:
 
 @pytest.mark.parametrize(
     ("equals", "value", "held"),
-    [((), "x", True), ((), 0, True), ((), {"a": 1}, True), ((), None, False)]
-    + [(("x",), "x", True), (("x", "y"), "y", True), (("x",), "X", False), (("x",), None, False)]
-    + [((1,), 1, True), ((1,), 1.0, True), ((1,), True, False), ((True,), True, True), ((True,), 1, False)]
-    + [((1,), "1", False), (("x",), ["x"], False), (("x",), {"x": 1}, False), (("true",), True, False)],
+    [
+        ((), "x", True),
+        ((), 0, True),
+        ((), {"a": 1}, True),
+        ((), None, False),
+        (("x",), "x", True),
+        (("x", "y"), "y", True),
+        (("x",), "X", False),
+        (("x",), None, False),
+        ((1,), 1, True),
+        ((1,), 1.0, True),
+        ((1,), True, False),
+        ((True,), True, True),
+        ((True,), 1, False),
+        ((1,), "1", False),
+        (("x",), ["x"], False),
+        (("x",), {"x": 1}, False),
+        (("true",), True, False),
+    ],
 )
 def test_fields_are_compared_as_json_has_them(equals: tuple[Scalar, ...], value: object, held: bool) -> None:
     """Without `equals`, being there is enough; null is not being there."""
