@@ -188,12 +188,24 @@ def watch(
 
 
 @app.command()
-def dashboard() -> None:
+def dashboard(
+    demo: Annotated[bool, typer.Option("--demo", help="With an embedded broker and a replayed stream.")] = False,
+) -> None:
     """Show trends, reviews, the moderators' queue and the workers in a browser, until SIGTERM or SIGINT."""
-    settings = _settings()
-    from streamer.dashboard import serving
 
-    _guarded(lambda: serving.dashboard(settings, lambda address: typer.echo(f"The dashboard is on {address}")))
+    def told(address: str) -> None:
+        typer.echo(f"The dashboard is on {address}")
+
+    if demo:
+        from streamer.dashboard import demonstration
+
+        _settings("WARNING")
+        _guarded(lambda: demonstration.demonstrate(told))
+    else:
+        from streamer.dashboard import serving
+
+        settings = _settings()
+        _guarded(lambda: serving.dashboard(settings, told))
 
 
 @app.command()

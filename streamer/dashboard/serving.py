@@ -21,7 +21,7 @@ from streamer.events import Message
 from streamer.http import serve
 from streamer.kafka import KafkaFault, Publisher, TopicMissing, absent
 from streamer.settings import Settings, SettingsError
-from streamer.trends import Trends
+from streamer.trends import Band, Trends
 from streamer.verdicts import encode, encode_undo, verdict_on
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
     moderated = await _moderated(settings)
     hub = Hub(
-        trends=Trends(),
+        trends=_trends(settings),
         fleet=Fleet([Worker(url) for url in chosen.workers]),
         queue=Queue(chosen.queue_size) if moderated else None,
     )
@@ -80,6 +80,17 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         stack.callback(hub.stopping.set)
         name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
         yield f"http://{name}:{port}"
+
+
+def _trends(settings: Settings) -> Trends:
+    given = settings.trends
+    band = Band(
+        min_reviews=given.alert_min_reviews,
+        min_minutes=given.alert_min_minutes,
+        sigmas=given.alert_sigmas,
+        change=given.alert_change,
+    )
+    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, band)
 
 
 async def _moderated(settings: Settings) -> bool:
