@@ -84,8 +84,10 @@ def quantile(buckets: Buckets, share: float) -> float | None:
     below = lower = 0.0
     for bound in bounds:
         if buckets[bound] >= wanted and buckets[bound] > below:
-            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / (
-                buckets[bound] - below
+            return (
+                lower
+                if bound == float("inf")
+                else lower + (bound - lower) * (wanted - below) / (buckets[bound] - below)
             )
         below, lower = buckets[bound], bound
     return lower

@@ -173,4 +173,3 @@ def _spark(windows: list[list[int]], places: int) -> list[list[int]]:
         part[0] += negative + uncertain + positive
         part[1] += negative
     return parts
-

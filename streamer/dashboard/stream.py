@@ -104,7 +104,7 @@ class Page:
         asked = self._asked
         if asked.view == "live":  # Searching there is for reviews.
             asked = asked._replace(sort="volume", rows=_GROUPS, wanted=asked.wanted._replace(text=""))
-        return {"groups": series.table(self._hub.trends, asked, now), "alerts": self._hub.alerts[-10:][::-1]}
+        return {"groups": series.table(self._hub.trends, asked, now), "alerts": self._hub.alerts[-4:][::-1]}
 
     def _queue(self) -> dict[str, Any]:
         queue = self._hub.queue

@@ -1,7 +1,7 @@
 // Charts over time, drawn by uPlot on a canvas; what they show is also said in words.
 
 import { h, text } from './dom.js';
-import { count, moment, percent, rate, seconds } from './format.js';
+import { axis as plain, count, moment, percent } from './format.js';
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const themed = new Set(); // Charts to draw anew in other colours.
@@ -130,7 +130,7 @@ export class Sentiment {
       top: ceiling(1),
       cursor,
       series: ['positive', 'uncertain', 'negative'].map((name) => ({ ...line(`--${name}-line`, 1), fill: css(`--${name}-area`) })),
-    }), rate, onZoom);
+    }), plain, onZoom);
     this.share = new Chart('Share of negative reviews', 130, () => ({
       top: (high) => [0, Math.min(1, Math.max(0.1, (high ?? 0) * 1.15))],
       cursor,
@@ -218,5 +218,3 @@ export class Lines {
     this.chart.describe(`${this.title}: ${figure}`);
   }
 }
-
-export { seconds };

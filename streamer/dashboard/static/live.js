@@ -4,7 +4,7 @@ import * as controls from './controls.js';
 import { Sentiment } from './charts.js';
 import { announce, h, text, vary } from './dom.js';
 import { chip, highlighted } from './evidence.js';
-import { clock, count, percent, rate } from './format.js';
+import { clock, count, moment, percent, rate } from './format.js';
 
 const KEPT = matchMedia('(max-width: 900px)').matches ? 20 : 60; // Rows of the list.
 
@@ -133,8 +133,8 @@ export class Live {
   }
 
   alarm(alerts) {
-    this.alerts.replaceChildren(...alerts.map((alert) => h('li', { class: alert.over ? 'over' : alert.direction },
-      h('strong', {}, alert.group ?? 'All reviews'), ` ${alert.words} `, h('span', { class: 'muted' }, clock(alert.start * 1000)))));
+    this.alerts.replaceChildren(...alerts.map((alert) => h('li', { class: alert.direction },
+      h('strong', {}, alert.group ?? 'All reviews'), ` ${alert.words} `, h('span', { class: 'muted' }, moment(alert.start, false)))));
   }
 }
 

@@ -2,13 +2,13 @@
 
 import { Lines } from './charts.js';
 import { h, text, vary } from './dom.js';
-import { count, percent, rate, seconds } from './format.js';
+import { axis, count, percent, rate, seconds } from './format.js';
 
 export class System {
   constructor() {
     this.points = [];
-    this.rate = new Lines('Throughput', [['--ink', '--fill']], rate, 1);
-    this.lag = new Lines('Lag', [['--ink', '--fill']], count, 10);
+    this.rate = new Lines('Throughput', [['--ink', '--fill']], axis, 1);
+    this.lag = new Lines('Lag', [['--ink', '--fill']], axis, 10);
     this.latency = new Lines('Latency', [['--ink'], ['--muted']], seconds, 0.01);
     this.workers = h('div', { class: 'workers' });
     this.note = h('p', { class: 'empty' }, 'Asking the workers…');
@@ -73,7 +73,7 @@ function worker(about) {
     h('dl', { class: 'facts' },
       fact('model', about.model || '–'),
       fact('records/s', about.rate === null ? '–' : rate(about.rate)),
-      fact('lag', `${count(about.lag)}${about.lag ? `, ${seconds(about.lag_seconds)}` : ''}`),
+      fact('lag', `${count(about.lag)}${about.lag ? ` · ${seconds(about.lag_seconds)}` : ''}`),
       fact('latency, median', seconds(about.p50)),
       fact('latency, p95', seconds(about.p95)),
       fact('padding efficiency', percent(about.padding, 1)),
