@@ -3,8 +3,8 @@
     python docs/generate.py            # write
     python docs/generate.py --check    # say which files differ; exit code 1 when one does
 
-labelled-review.schema.json and asyncapi.json as a whole; in operations.md and scaling.md what stands between the
-markers.
+labelled-review.schema.json, trend.schema.json and asyncapi.json as a whole; in operations.md and scaling.md what
+stands between the markers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from streamer.profiles import stored
 from streamer.profiles.table import show
 from streamer.schema import asyncapi, json_schema
 from streamer.settings import PREFIX, Settings
+from streamer.trends.schema import trend_schema
 
 FOLDER = Path(__file__).resolve().parent
 _UNITS = {"_ms": "ms", "_bytes": "bytes"}
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
 def generated(folder: Path) -> dict[Path, str]:
     """What each file should hold; operations.md and scaling.md are read for what stands around their tables."""
     settings = Settings.model_construct()
-    document = asyncapi(settings.input.topic, settings.output.topic, settings.dead_letter_topic)
+    topics = settings.input.topic, settings.output.topic, settings.dead_letter_topic, settings.trend_topic
+    document = asyncapi(*topics)
     operations = folder / "operations.md"
     text = _read(operations)
     for name, table in (("settings", settings_tables()), ("metrics", metrics_table())):
@@ -62,6 +64,7 @@ def generated(folder: Path) -> dict[Path, str]:
             planned[scaling] = _between(planned[scaling], name, table)
     return planned | {
         folder / "labelled-review.schema.json": _json(json_schema()),
+        folder / "trend.schema.json": _json(trend_schema()),
         folder / "asyncapi.json": _json(document),
         operations: text,
     }

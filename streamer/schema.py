@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from streamer.codec import EVENT_TYPE, STRUCTURED
 from streamer.events import Label, Reason
+from streamer.trends.schema import component_schemas
 
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -114,7 +115,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": SCHEMA_ID, **generated}
 
 
-def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dict[str, Any]:
+def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str, trend_topic: str) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
     return {
         "asyncapi": "3.0.0",
@@ -141,17 +142,26 @@ def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dic
                 "Records that cannot be labelled (`dead_letters.topic`), untouched but for `dlq.*` headers.",
                 ("deadLetter",),
             ),
+            "trends": _channel(
+                trend_topic,
+                "Counts of results (`trends.topic`), with `trends.enabled`: the input's partition, in its order.",
+                ("trendCounts",),
+            ),
+            # AsyncAPI's way to say that it is not known: without the setting there is none.
+            "alerts": _channel(None, "What `streamer trends` finds (`trends.alert_topic`).", ("trendAlert",)),
         },
         "operations": {
             "receiveReviews": _operation("receive", "input", ("review", "reviewText", "cloudEvent", "tombstone")),
             "sendResults": _operation("send", "output", ("labelledReview", "labelledTombstone")),
             "sendDeadLetters": _operation("send", "deadLetters", ("deadLetter",)),
+            "sendTrends": _operation("send", "trends", ("trendCounts",)),
+            "sendAlerts": _operation("send", "alerts", ("trendAlert",)),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
 
-def _channel(address: str, description: str, messages: Sequence[str]) -> dict[str, Any]:
+def _channel(address: str | None, description: str, messages: Sequence[str]) -> dict[str, Any]:
     references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
     return {"address": address, "description": description, "messages": references}
 
@@ -188,6 +198,10 @@ def _messages() -> dict[str, Any]:
             "DeadLetter",
             "DeadLetterHeaders",
         ),
+        "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
+        "trendAlert": _message(
+            "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+        ),
     }
 
 
@@ -222,6 +236,7 @@ def _schemas() -> dict[str, Any]:
         "StructuredCloudEvent": _headers({"content-type": {"type": "string", "pattern": "^application/cloudevents"}}),
         "ResultHeaders": _headers(_RESULT_HEADERS, required=True),
         "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, required=True),
+        **component_schemas(),
     }
 
 

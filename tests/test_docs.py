@@ -125,7 +125,7 @@ def test_what_is_no_result_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return asyncapi("reviews", "reviews.labelled", "reviews.dlq")
+    return asyncapi("reviews", "reviews.labelled", "reviews.dlq", "reviews.labelled.trends")
 
 
 def references(node: Any) -> Iterator[str]:
@@ -155,6 +155,8 @@ def test_the_document_has_what_asyncapi_requires(document: dict[str, Any]) -> No
         "input": "reviews",
         "output": "reviews.labelled",
         "deadLetters": "reviews.dlq",
+        "trends": "reviews.labelled.trends",
+        "alerts": None,
     }
     assert all(message["payload"] and message["contentType"] for message in document["components"]["messages"].values())
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for names in document["components"].values() for name in names)
@@ -179,7 +181,7 @@ def test_operations_use_the_messages_of_their_channels(document: dict[str, Any])
         actions[channel.removeprefix("#/channels/")] = operation["action"]
         expected = [f"{channel}/messages/{name}" for name in resolved(document, channel)["messages"]]
         assert [message["$ref"] for message in operation["messages"]] == expected
-    assert actions == {"input": "receive", "output": "send", "deadLetters": "send"}
+    assert actions == {"input": "receive", "output": "send", "deadLetters": "send", "trends": "send", "alerts": "send"}
 
 
 def check(document: dict[str, Any], name: str, value: Any) -> None:
