@@ -3,8 +3,8 @@
     python docs/generate.py            # write
     python docs/generate.py --check    # say which files differ; exit code 1 when one does
 
-labelled-review.schema.json and asyncapi.json as a whole; in operations.md, scaling.md and moderation.md what stands
-between the markers.
+labelled-review.schema.json, trend.schema.json and asyncapi.json as a whole; in operations.md, scaling.md and
+moderation.md what stands between the markers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from streamer.profiles import stored
 from streamer.profiles.table import show
 from streamer.schema import asyncapi, json_schema
 from streamer.settings import PREFIX, RuleSettings, Settings
+from streamer.trends.schema import trend_schema
 
 FOLDER = Path(__file__).resolve().parent
 _UNITS = {"_ms": "ms", "_bytes": "bytes"}
@@ -55,6 +56,7 @@ def generated(folder: Path) -> dict[Path, str]:
         settings.dead_letter_topic,
         settings.review_topic,
         settings.verdict_topic,
+        settings.trend_topic,
     )
     operations = folder / "operations.md"
     text = _read(operations)
@@ -71,6 +73,7 @@ def generated(folder: Path) -> dict[Path, str]:
         planned[moderation] = _between(_read(moderation), "rules", rules_table())
     return planned | {
         folder / "labelled-review.schema.json": _json(json_schema()),
+        folder / "trend.schema.json": _json(trend_schema()),
         folder / "asyncapi.json": _json(document),
         operations: text,
     }

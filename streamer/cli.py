@@ -52,6 +52,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Size(StrEnum):
+    """Of a window."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+
+
 def main() -> None:
     """Run the command line; the console script."""
     try:
@@ -206,6 +214,23 @@ def dashboard(
 
         settings = _settings()
         _guarded(lambda: serving.dashboard(settings, told))
+
+
+@app.command()
+def trends(
+    since: Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")] = None,
+    window: Annotated[Size, typer.Option(help="Size of the windows.")] = Size.MINUTE,
+    groups: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 10,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many windows.")] = None,
+    alerts_topic: Annotated[str | None, typer.Option(help="Publish alerts there; unset, trends.alert_topic.")] = None,
+) -> None:
+    """Follow the trends topic: counts by window, the groups that move, alerts."""
+    from streamer import follow
+
+    settings = _settings("WARNING")
+    size = {Size.SECOND: 1, Size.MINUTE: 60, Size.HOUR: 3600}[window]
+    options: dict[str, Any] = {"since_minutes": since, "size": size, "groups": groups, "limit": limit}
+    _guarded(lambda: follow.follow(settings, alert_topic=alerts_topic, **options))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 from streamer.codec import EVENT_TYPE, STRUCTURED
 from streamer.events import Action, Label, Reason
+from streamer.trends.schema import component_schemas
 
 VERDICT_TYPE = b"review.moderation.verdict.v1"
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
@@ -150,7 +151,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def asyncapi(
-    input_topic: str, output_topic: str, dead_letter_topic: str, review_topic: str, verdict_topic: str
+    input_topic: str,
+    output_topic: str,
+    dead_letter_topic: str,
+    review_topic: str,
+    verdict_topic: str,
+    trend_topic: str,
 ) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
     return {
@@ -188,6 +194,13 @@ def asyncapi(
                 "What people decide on it (`moderation.verdict_topic`), by the review's identity: the newest counts.",
                 ("verdict", "undoneVerdict"),
             ),
+            "trends": _channel(
+                trend_topic,
+                "Counts of results (`trends.topic`), with `trends.enabled`: the input's partition, in its order.",
+                ("trendCounts",),
+            ),
+            # AsyncAPI's way to say that it is not known: without the setting there is none.
+            "alerts": _channel(None, "What `streamer trends` finds (`trends.alert_topic`).", ("trendAlert",)),
         },
         "operations": {
             "receiveReviews": _operation("receive", "input", ("review", "reviewText", "cloudEvent", "tombstone")),
@@ -195,12 +208,14 @@ def asyncapi(
             "sendDeadLetters": _operation("send", "deadLetters", ("deadLetter",)),
             "sendHeld": _operation("send", "held", ("labelledReview",)),
             "sendVerdicts": _operation("send", "verdicts", ("verdict", "undoneVerdict")),
+            "sendTrends": _operation("send", "trends", ("trendCounts",)),
+            "sendAlerts": _operation("send", "alerts", ("trendAlert",)),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
 
-def _channel(address: str, description: str, messages: Sequence[str]) -> dict[str, Any]:
+def _channel(address: str | None, description: str, messages: Sequence[str]) -> dict[str, Any]:
     references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
     return {"address": address, "description": description, "messages": references}
 
@@ -239,6 +254,10 @@ def _messages() -> dict[str, Any]:
         ),
         "verdict": _message("A person's verdict on a review.", json, "ModerationVerdict", "VerdictHeaders"),
         "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
+        "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
+        "trendAlert": _message(
+            "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+        ),
     }
 
 
@@ -276,6 +295,7 @@ def _schemas() -> dict[str, Any]:
         "ResultHeaders": _headers(_RESULT_HEADERS, required=True),
         "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, required=True),
         "VerdictHeaders": _headers(_VERDICT_HEADERS, required=True),
+        **component_schemas(),
     }
 
 

@@ -128,7 +128,7 @@ def test_what_is_no_result_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return asyncapi("reviews", "reviews.labelled", "reviews.dlq", "reviews.held", "verdicts")
+    return asyncapi("reviews", "reviews.labelled", "reviews.dlq", "reviews.held", "verdicts", "reviews.labelled.trends")
 
 
 def references(node: Any) -> Iterator[str]:
@@ -160,6 +160,8 @@ def test_the_document_has_what_asyncapi_requires(document: dict[str, Any]) -> No
         "deadLetters": "reviews.dlq",
         "held": "reviews.held",
         "verdicts": "verdicts",
+        "trends": "reviews.labelled.trends",
+        "alerts": None,
     }
     assert all(message["payload"] and message["contentType"] for message in document["components"]["messages"].values())
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for names in document["components"].values() for name in names)
@@ -185,7 +187,7 @@ def test_operations_use_the_messages_of_their_channels(document: dict[str, Any])
         expected = [f"{channel}/messages/{name}" for name in resolved(document, channel)["messages"]]
         assert [message["$ref"] for message in operation["messages"]] == expected
     assert actions.pop("input") == "receive"
-    assert actions == dict.fromkeys(("output", "deadLetters", "held", "verdicts"), "send")
+    assert actions == dict.fromkeys(("output", "deadLetters", "held", "verdicts", "trends", "alerts"), "send")
 
 
 def check(document: dict[str, Any], name: str, value: Any) -> None:

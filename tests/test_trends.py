@@ -11,7 +11,6 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.events import Label, Tally, TopicPartition
 from streamer.trends import (
@@ -67,7 +66,7 @@ class Owner:
     flying: list[Counted] = field(default_factory=list)  # Handed over, not yet in the topic.
 
 
-class Owners(RuleBasedStateMachine):
+class Partition:
     """Owners follow each other, and go on for a while after they have been replaced.
 
     Each offset has a second of its own. Offsets have gaps, every fifth record is a dead letter, and one reader follows
@@ -75,10 +74,9 @@ class Owners(RuleBasedStateMachine):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         chance = random.Random(5)
         offsets = iter(range(1000))
-        self.offsets = [next(offset for offset in offsets if chance.random() < 0.7) for _ in range(60)]
+        self.offsets = [next(offset for offset in offsets if chance.random() < 0.7) for _ in range(120)]
         self.topic: list[bytes] = []
         self.committed = 0
         self.generation = 0
@@ -86,9 +84,9 @@ class Owners(RuleBasedStateMachine):
         self.owners: list[Owner] = []
         self.following = Trends()
         self.followed = 0
-        self.take()
+        self.takes_over(False)
 
-    def take(self, static: bool = False) -> None:
+    def takes_over(self, static: bool) -> None:
         """A new owner: looks for the last counts, then reads from the committed offset."""
         self.generation += not static
         self.clock += 1
@@ -98,76 +96,89 @@ class Owners(RuleBasedStateMachine):
         ledger.assign(SOURCE, epoch, begin)
         self.owners.append(Owner(ledger, self.committed))
 
-    @rule(static=st.booleans())
-    def another_takes_over(self, static: bool) -> None:
-        self.take(static)
-
-    @rule(back=st.integers(0, 60))
-    def the_operator_sets_the_offset_back(self, back: int) -> None:
+    def is_set_back(self, back: int) -> None:
+        """By the operator."""
         self.committed = max(0, self.committed - back)
-        self.take()
+        self.takes_over(False)
 
-    @rule(which=st.integers(0, 2), count=st.integers(1, 12))
-    def reads(self, which: int, count: int) -> None:
-        """The newest owner, or one of those before him who do not know yet."""
-        owner = self.owners[-1 - which % len(self.owners)]
+    def reads(self, owner: Owner, count: int) -> None:
         left = [offset for offset in self.offsets if offset >= owner.position][:count]
         if left:
             owner.position = left[-1] + 1
             owner.ledger.add(SOURCE, owner.position, [(offset, tally(offset)) for offset in left])
 
-    @rule(which=st.integers(0, 2), behind=st.integers(0, 1))
-    def publishes(self, which: int, behind: int) -> None:
-        """Up to where it has read, or not quite; in the topic after `arrives`."""
-        owner = self.owners[-1 - which % len(self.owners)]
+    def publishes(self, owner: Owner, behind: int = 0) -> None:
+        """Up to where it has read, or not quite; in the topic once it `arrives`."""
         if not owner.flying:
             owner.flying = owner.ledger.upto(SOURCE, owner.position - behind)
 
-    @rule(which=st.integers(0, 2), commits=st.booleans())
-    def arrives(self, which: int, commits: bool) -> None:
-        """And is committed, by the newest owner only; or it crashes before that."""
-        owner = self.owners[-1 - which % len(self.owners)]
-        if owner.flying:
-            self.topic += [encode(message) for message in owner.flying]
-            owner.ledger.published(owner.flying[-1])
-            if owner is self.owners[-1]:
-                if commits:
-                    self.committed = owner.flying[-1].end
-                else:
-                    self.take()
-            owner.flying = []
+    def arrives(self, owner: Owner, commits: bool = True) -> None:
+        """And is committed, if it is the newest owner's; or that crashes before."""
+        if not owner.flying:
+            return
+        self.topic += [encode(message) for message in owner.flying]
+        owner.ledger.published(owner.flying[-1])
+        if owner is self.owners[-1]:
+            if commits:
+                self.committed = owner.flying[-1].end
+            else:
+                self.takes_over(False)
+        owner.flying = []
 
-    @rule(count=st.integers(0, 10))
-    def the_reader_goes_on(self, count: int) -> None:
+    def is_followed(self, count: int) -> None:
         for message in self.topic[self.followed : self.followed + count]:
             self.following.merge(message, BEGIN + 2000)
         self.followed = min(len(self.topic), self.followed + count)
 
-    @precondition(lambda self: self.followed > 0)
-    @rule(back=st.integers(1, 20))
-    def the_reader_reads_again(self, back: int) -> None:
-        self.followed = max(0, self.followed - back)
-
-    @invariant()
-    def nothing_counts_twice(self) -> None:
-        assert max(counts_of(self.following).values(), default=0) <= 1
-
-    def teardown(self) -> None:
-        """In the end the newest owner finishes, and every reader from the beginning has each review once."""
+    def is_finished(self) -> None:
+        """By the newest owner."""
         owner = self.owners[-1]
-        if owner.flying:
-            self.arrives(0, True)
-        self.reads(0, 60)
-        self.publishes(0, 0)
-        self.arrives(0, True)
-        expected = {offset: 1 for offset in self.offsets if tally(offset) is not None}
-        assert counts_of(reader(*self.topic, now=BEGIN + 2000)) == expected
-        self.the_reader_goes_on(len(self.topic))
-        assert counts_of(self.following) == expected
-        assert self.following.statistics.reviews == len(expected)
-        # From wherever another begins, nothing twice.
-        for begin in range(len(self.topic)):
-            assert max(counts_of(reader(*self.topic[begin:], now=BEGIN + 2000)).values(), default=0) <= 1
+        self.arrives(owner)
+        self.reads(owner, len(self.offsets))
+        self.publishes(owner)
+        self.arrives(owner)
+
+
+STEPS = (
+    ["reads"] * 6
+    + ["publishes"] * 4
+    + ["arrives"] * 4
+    + ["follows"] * 2
+    + ["again", "crashes", "takes_over", "set_back"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from([1, 1, 1, 2, 3]), st.integers(0, 12)), max_size=80))
+def test_every_offset_counts_once_whatever_its_owners_do(steps: list[tuple[str, int, int]]) -> None:
+    """Crashes between publication and commit, owners that were replaced, offsets set back, messages read again."""
+    partition = Partition()
+    for step, which, number in steps:
+        owner = partition.owners[-min(which, len(partition.owners))]
+        if step == "reads":
+            partition.reads(owner, number)
+        elif step == "publishes":
+            partition.publishes(owner, number % 2)
+        elif step in ("arrives", "crashes"):
+            partition.arrives(owner, step == "arrives")
+        elif step == "takes_over":
+            partition.takes_over(number % 2 == 0)
+        elif step == "set_back":
+            partition.is_set_back(number * number)
+        elif step == "follows":
+            partition.is_followed(number)
+        else:
+            partition.followed = max(0, partition.followed - number)
+        assert max(counts_of(partition.following).values(), default=0) <= 1
+    partition.is_finished()
+    expected = {offset: 1 for offset in partition.offsets if tally(offset) is not None}
+    assert counts_of(reader(*partition.topic, now=BEGIN + 2000)) == expected
+    partition.is_followed(len(partition.topic))
+    assert counts_of(partition.following) == expected
+    assert partition.following.statistics.reviews == len(expected)
+    # From wherever another begins, nothing twice.
+    for begin in range(len(partition.topic)):
+        assert max(counts_of(reader(*partition.topic[begin:], now=BEGIN + 2000)).values(), default=0) <= 1
 
 
 def tally(offset: int) -> Tally | None:
@@ -184,10 +195,6 @@ def counts_of(trends: Trends) -> dict[int, int]:
             assert window.score_sum == offset * window.reviews
             found[offset] = window.reviews
     return found
-
-
-TestOwners = Owners.TestCase
-TestOwners.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
@@ -284,20 +291,16 @@ def test_sources_are_apart() -> None:
 
 
 PLACE = {"topic": "t", "partition": 0, "from": 0, "to": 1}
-BAD = [
-    None, b"", b"null", b"{", b"[]", b"3", b'{"source": 1}', b"\xff",
-    *(
-        orjson.dumps({"source": PLACE, "epoch": [1, 0], "cells": []} | change)
-        for change in (
-            {"source": PLACE | {"from": 1}}, {"source": PLACE | {"topic": 1}}, {"source": PLACE | {"partition": -1}},
-            {"source": PLACE | {"from": 0.5}},
-            {"epoch": 1}, {"epoch": [1]}, {"epoch": [1, True]}, {"cells": {}}, {"cells": [1]}, {"cells": [[1, 2, 3]]},
-            {"cells": [[BEGIN, 7, 1, 0, 0, 0]]}, {"cells": [[BEGIN, None, -1, 0, 0, 0]]},
-            {"cells": [[BEGIN, [], 1, 0, 0, 0]]}, {"cells": [[BEGIN, None, 1, 0, 0, 1_000_001]]},
-            {"cells": [one(BEGIN), [1 << 60, None, 1, 0, 0, 0]]}, {"cells": [[float(BEGIN), None, 1, 0, 0, 0]]},
-        )
-    ),
+CHANGES: list[dict[str, object]] = [
+    {"source": PLACE | {"from": 1}}, {"source": PLACE | {"topic": 1}}, {"source": PLACE | {"partition": -1}},
+    {"source": PLACE | {"from": 0.5}}, {"epoch": 1}, {"epoch": [1]}, {"epoch": [1, True]}, {"cells": {}},
+    {"cells": [1]}, {"cells": [[1, 2, 3]]}, {"cells": [[BEGIN, 7, 1, 0, 0, 0]]},
+    {"cells": [[BEGIN, None, -1, 0, 0, 0]]},
+    {"cells": [[BEGIN, [], 1, 0, 0, 0]]}, {"cells": [[BEGIN, None, 1, 0, 0, 1_000_001]]},
+    {"cells": [one(BEGIN), [1 << 60, None, 1, 0, 0, 0]]}, {"cells": [[float(BEGIN), None, 1, 0, 0, 0]]},
 ]  # fmt: skip
+SOUND = {"source": PLACE, "epoch": [1, 0], "cells": []}
+BAD = [None, b"", b"null", b"{", b"[]", b"3", b'{"source": 1}', b"\xff", *(orjson.dumps(SOUND | c) for c in CHANGES)]
 
 
 @pytest.mark.parametrize("value", BAD)

@@ -42,14 +42,14 @@ class Counts:
         self._ledger = ledger
         self._generation = generation
         self._published = published
-        # aiokafka sends no heartbeats while partitions are being assigned; taking transactional ids has half.
-        self._timeout = kafka.session_timeout_ms / 4000
+        self._timeout = kafka.request_timeout_ms / 1000
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Find out where to begin with each, and at which epoch: see `streamer.trends.succeed`.
 
-        To be called when no former owner can commit any more. Raises KafkaFault where it cannot be found out within a
-        quarter of the session timeout.
+        To be called when no former owner can commit any more. aiokafka sends no heartbeats meanwhile: where it takes
+        longer than the session timeout, the group gives the partitions to others, and nothing is lost. Raises
+        KafkaFault where it cannot be found out within the request timeout.
         """
         if not partitions:
             return

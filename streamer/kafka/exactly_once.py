@@ -86,8 +86,6 @@ class ExactlyOnce:
                 producers = await self._take(partitions)
                 try:
                     offsets = await self._brokers.committed(partitions)
-                    if self._counts is not None:
-                        await self._counts.assigned(partitions)
                 except BaseException:
                     await _each(close(producer) for producer in producers)
                     raise
@@ -96,6 +94,12 @@ class ExactlyOnce:
                 f"kafka.bootstrap_servers {self._brokers.kafka.bootstrap_servers}: "
                 f"no transactions within {self._assign_timeout:g} s"
             ) from None
+        if self._counts is not None:
+            try:
+                await self._counts.assigned(partitions)
+            except BaseException:
+                await _each(close(producer) for producer in producers)
+                raise
         for partition, producer in zip(partitions, producers, strict=True):
             committed = offsets[partition]
             self._partitions[partition] = Transactions(self._brokers, partition, producer, committed, self._counts)

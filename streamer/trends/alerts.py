@@ -17,12 +17,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from streamer.codec import rfc3339
 from streamer.trends.windows import MINUTE, Window
 
 Direction = Literal["above", "below", "back"]
 
+ALERT_TYPE = b"review.sentiment.alert.v1"
 _IDLE_SECONDS = 7 * 86_400  # After so long without reviews, what was usual is forgotten.
 
 
@@ -59,6 +61,13 @@ class Alert(NamedTuple):
     def identity(self) -> str:
         """`<start of the window>/all` or `<start of the window>/group/<group>`: the same whoever finds it."""
         return f"{self.window.start}/{'all' if self.group is None else 'group/' + self.group}"
+
+    def event(self) -> dict[str, Any]:
+        """As JSON has it: `streamer.schema.TrendAlert`."""
+        rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
+        counts = {"reviews": self.window.reviews, "negative": self.window.negative}
+        window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}
+        return {"group": self.group, "direction": self.direction, "window": window, **counts, **rounded}
 
 
 @dataclass(slots=True)

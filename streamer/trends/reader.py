@@ -99,7 +99,10 @@ class Trends:
         return {size: windows.ungrouped for size, windows in self._windows.items()}
 
     def merge(self, value: bytes | None, now: float) -> bool:
-        """Take in a message's value; False where it changes nothing: seen before, replaced, or none of ours."""
+        """Take in a message's value; False where it changes nothing: seen before, replaced, or none of ours.
+
+        now: when it was published, or by the clock.
+        """
         counted = decode(value)
         if value is None or counted is None:
             self.statistics.invalid += 1
@@ -141,6 +144,10 @@ class Trends:
         """Start of the newest window that is over by the watermark, without waiting for late reviews; None at first."""
         return None if self.watermark is None else self.watermark // size * size - size
 
+    def closed(self, size: int) -> int:
+        """Windows of a size that start before this are over by the lateness: what comes for them still is late."""
+        return 0 if self.watermark is None else max(0, int(self.watermark - self._lateness)) // size * size
+
     def groups(self) -> list[str]:
         """All groups that are kept apart, sorted."""
         return sorted(set().union(*(windows.groups() for windows in self._windows.values())))
@@ -151,7 +158,7 @@ class Trends:
         To be called once what the topic already holds is merged: partitions are read at different speeds, and a minute
         is judged once.
         """
-        closed = self._closed()
+        closed = self.closed(MINUTE)
         if closed <= self._judged:
             return []
         minutes = self._windows[MINUTE]
@@ -163,10 +170,6 @@ class Trends:
                     found += self._watchman.judge(group, window)
         self._judged = closed
         return found
-
-    def _closed(self) -> int:
-        """Minutes that start before this are judged, or are to be."""
-        return 0 if self.watermark is None else int(self.watermark - self._lateness) // MINUTE * MINUTE
 
     def _takes(self, counted: Counted) -> bool | None:
         """True for a new owner's message, False for one more of the same owner, None for one that does not count."""
@@ -201,7 +204,7 @@ class Trends:
 
     def _count(self, cells: Sequence[Cell], latest: int, sign: Literal[1, -1]) -> int:
         """Add a message's cells, or subtract them again; returns how many of its reviews were late."""
-        closed, newest, late, early, reviews = self._closed(), self.watermark or 0, 0, 0, 0
+        closed, newest, late, early, reviews = self.closed(MINUTE), self.watermark or 0, 0, 0, 0
         if any(second > latest for second, *_ in cells):
             early = sum(p + n + u for second, _, p, n, u, _ in cells if second > latest)
             cells = [cell for cell in cells if cell[0] <= latest]
