@@ -154,8 +154,6 @@ def _kind(name: str, described: dict[str, Any]) -> str:
         return f"{_kind(name, items)}, or a list" if items else "scalar, or a list"
     if "enum" in described:
         return "one of " + ", ".join(f"`{value}`" for value in described["enum"])
-    if described["type"] == "array":
-        return "list of text"
     named = {"path": "path", "password": "secret"}.get(described.get("format", ""))
     if named or described["type"] in ("boolean", "string"):
         return named or {"boolean": "`true` or `false`", "string": "text"}[described["type"]]

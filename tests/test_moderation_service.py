@@ -94,7 +94,7 @@ def assert_held(job: Job, produced: dict[Position, bytes | None], results: list[
 
 
 @pytest.mark.requires("rebalancing", "storage", "transactions")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: Path) -> None:
     """With `exactly_once`, by kill -9 in the middle of transactions; in the order of its reviews."""
     job.settings |= {
@@ -103,13 +103,13 @@ def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: P
         "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
         "STREAMER_KAFKA__COMMIT_INTERVAL_MS": "300",
     }
-    produced = put(job, rows(6_000))
+    produced = put(job, rows(4_000))
     for number in range(2):
         with running(job.environment, tmp_path / f"killed-{number}") as worker:
-            worker.wait_for(1_000)
+            worker.wait_for(600, 240)
             worker.process.kill()
     with running(job.environment, tmp_path / "last") as worker:
-        results = job.results(6_000)
+        results = job.results(4_000)
         assert worker.stop() == 0, worker.log
     check(produced, results).assert_clean()
     assert_held(job, produced, results)
@@ -121,10 +121,10 @@ def decisions(worker: Worker) -> dict[str, float]:
     return {name: worker.metric("streamer_decisions_total", rule=name) for name in ["", *names]}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_trying_rules_out_says_what_the_service_then_does(job: Job, tmp_path: Path) -> None:
     """On the same reviews, cache and all: in its results, on the review topic, and in its metrics."""
-    given = rows(1_500)
+    given = rows(600)
     path = tmp_path / "reviews.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in given)))
     produced = put(job, given)

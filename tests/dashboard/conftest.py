@@ -87,7 +87,8 @@ async def dashboard(stage: Stage) -> AsyncIterator[str]:
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        if found is None and not Path(playwright.chromium.executable_path).exists():
+        own = Path(playwright.chromium.executable_path)
+        if found is None and not await asyncio.to_thread(own.exists):
             pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
         browser = await playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield browser

@@ -58,7 +58,11 @@ def result(made: Mapping[str, Any], partition: int | None = None) -> Item:
 
 
 def counts(
-    made: Iterable[Mapping[str, Any]], begin: int, source: TopicPartition, epoch: int = 1, second: int | None = None
+    made: Iterable[Mapping[str, Any]],
+    begin: int,
+    source: TopicPartition,
+    epoch: tuple[int, int] = (1, 0),
+    second: int | None = None,
 ) -> Item:
     """The message of the trends topic for these results, from this offset of their source on."""
     cells: Counter[tuple[int, str | None, str]] = Counter()
@@ -90,7 +94,9 @@ def busy(source: TopicPartition, groups: int, per_second: int, second: int, begi
             positive = total - negative - uncertain
             rows.append([second, f"product-{group:04d}", positive, negative, uncertain, positive * 900_000])
     return Item(
-        encode(Counted(source, begin, begin + per_second, 1, rows)), key=source_key(source), partition=source.partition
+        encode(Counted(source, begin, begin + per_second, (1, 0), rows)),
+        key=source_key(source),
+        partition=source.partition,
     )
 
 
