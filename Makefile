@@ -4,10 +4,13 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check failures fuzz bench peers format docs audit lock clean
+.PHONY: demo demo-dashboard test check failures fuzz bench peers format docs audit lock clean
 
 demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 	$(BIN)/streamer demo
+
+demo-dashboard: $(VENV)/.demo ## Trends, moderation and the dashboard on a replayed stream, until Ctrl-C.
+	$(BIN)/streamer dashboard --demo
 
 test: check ## Lint, types and tests, on the best Kafka that this machine has.
 	$(BIN)/pytest

@@ -40,6 +40,7 @@ from streamer.ports import Delivery, Judge, Observer, Source
 from streamer.progress import Progress
 from streamer.sequencer import Release, Sequencer, Ticket
 from streamer.tokenise import Encoded, Vocabulary
+from streamer.trends import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -126,12 +127,15 @@ class Pipeline:
         encoder: Encoder,
         limits: Limits,
         observer: Observer,
+        ledger: Ledger | None = None,
     ) -> None:
+        """`ledger`: where to count results for the trends; the delivery publishes it with its commits."""
         self._source = source
         self._delivery = delivery
         self._decoder = decoder
         self._limits = limits
         self._observer = observer
+        self._ledger = ledger
         self._next: tuple[Brain, Encoder] | None = None
         self._think_with(brain, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
@@ -431,9 +435,12 @@ class Pipeline:
             for partition in partitions:
                 while (release := self._sequencer.release(partition, _CHUNK)) is not None:
                     begin = time.perf_counter()
-                    messages = [finished.outgoing.message for finished in release.results]
+                    if self._ledger is not None:  # Before a commit can reach so far.
+                        counted = [(finished.record.offset, finished.outgoing.tally) for finished in release.results]
+                        self._ledger.add(partition, release.next_offset, counted)
+                    messages = [message for finished in release.results for message in finished.outgoing.messages]
                     sent = await self._delivery.send(partition, release.next_offset, messages)
-                    self._observer.stage("publish", time.perf_counter() - begin, len(messages))
+                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
                     await self._sent.put((release, sent))
 
     async def _acknowledge(self) -> None:

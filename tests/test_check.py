@@ -23,7 +23,15 @@ from streamer.kafka.cluster import Topic, TopicRefused, connected
 from streamer.kafka.findings import Finding, agreement, durability, permission, room
 from streamer.kafka.reach import advertised, reach
 from streamer.kafka.wire import Operation, operations
-from streamer.settings import InputSettings, KafkaSettings, OutputSettings, SecuritySettings, Settings
+from streamer.settings import (
+    InputSettings,
+    KafkaSettings,
+    ModerationSettings,
+    OutputSettings,
+    RuleSettings,
+    SecuritySettings,
+    Settings,
+)
 from tests.brokers import Cluster, NodeCluster, StartCluster
 
 PASSWORD = "correct-horse"  # noqa: S105  # Of a broker that lives for one test.
@@ -95,6 +103,35 @@ async def test_topics_are_made_on_request(cluster: Cluster) -> None:
     ]
     assert sizes[1] == sizes[0] + 64 * 1024
     assert not any("made now" in finding.detail for finding in await check_cluster(wanted, True, 9, 1))
+
+
+def moderating(bootstrap: str) -> Settings:
+    rules = (RuleSettings(name="a", action="block", pattern="x"),)
+    return settings(bootstrap).model_copy(update={"moderation": ModerationSettings(rules=rules)})
+
+
+@pytest.mark.requires("admin")
+async def test_the_topics_of_moderation_are_looked_at_where_it_has_rules(cluster: Cluster) -> None:
+    """Without the review topic a worker cannot run; without the one of verdicts it can."""
+    wanted = moderating(cluster.bootstrap)
+    findings = await check_cluster(wanted, False, 3, 1)
+    assert f"review topic '{wanted.review_topic}'" in of(findings, "error")
+    assert list(of(findings, "warning")) == [f"verdict topic '{wanted.verdict_topic}'"]
+
+
+@pytest.mark.requires("admin")
+async def test_the_topics_of_moderation_are_made_on_request(cluster: Cluster) -> None:
+    """The review topic like the output's, with room for the input; of verdicts the newest of each review stay."""
+    wanted = moderating(cluster.bootstrap)
+    assert of(await check_cluster(wanted, True, 3, 1), "error") == {}
+    async with connected(wanted.kafka) as asked:
+        topics = [await asked.topic(name) for name in (wanted.review_topic, wanted.verdict_topic)]
+    assert [topic.partitions for topic in topics if topic is not None] == [3, 1]
+    size = int(config(cluster.bootstrap, wanted.input.topic, "max.message.bytes") or 0)
+    assert config(cluster.bootstrap, wanted.review_topic, "max.message.bytes") == str(size + 64 * 1024)
+    assert config(cluster.bootstrap, wanted.verdict_topic, "cleanup.policy") == "compact"
+    found = await check_cluster(wanted, False, 3, 1)
+    assert f"record size of review topic '{wanted.review_topic}'" in of(found, "ok")
 
 
 @pytest.mark.requires("admin")

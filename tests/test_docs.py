@@ -20,11 +20,14 @@ from streamer.cli import Exit
 from streamer.codec import Encoder
 from streamer.events import DeadLetter, Headers, Reason, Record, Review, Tombstone, Verdict, Weight
 from streamer.metrics import Metrics
+from streamer.moderation import Rule, Rules
 from streamer.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
 from streamer.settings import PREFIX, Settings
+from streamer.verdicts import encode, encode_undo, verdict_on
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
+MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
 VERDICT = Verdict("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
@@ -80,7 +83,7 @@ def test_the_schema_is_a_schema() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert (schema["$id"], schema["title"]) == (SCHEMA_ID, "LabelledReview")
     assert list(schema["properties"]) == list(LabelledReview.__annotations__)
-    assert set(schema["properties"]) - set(schema["required"]) == {"evidence", "input"}
+    assert set(schema["properties"]) - set(schema["required"]) == {"action", "rule", "evidence", "input"}
     assert all("description" in field or "$ref" in field for field in schema["properties"].values())
 
 
@@ -125,7 +128,7 @@ def test_what_is_no_result_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return asyncapi("reviews", "reviews.labelled", "reviews.dlq")
+    return asyncapi("reviews", "reviews.labelled", "reviews.dlq", "reviews.held", "verdicts", "reviews.labelled.trends")
 
 
 def references(node: Any) -> Iterator[str]:
@@ -155,6 +158,10 @@ def test_the_document_has_what_asyncapi_requires(document: dict[str, Any]) -> No
         "input": "reviews",
         "output": "reviews.labelled",
         "deadLetters": "reviews.dlq",
+        "held": "reviews.held",
+        "verdicts": "verdicts",
+        "trends": "reviews.labelled.trends",
+        "alerts": None,
     }
     assert all(message["payload"] and message["contentType"] for message in document["components"]["messages"].values())
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for names in document["components"].values() for name in names)
@@ -179,7 +186,8 @@ def test_operations_use_the_messages_of_their_channels(document: dict[str, Any])
         actions[channel.removeprefix("#/channels/")] = operation["action"]
         expected = [f"{channel}/messages/{name}" for name in resolved(document, channel)["messages"]]
         assert [message["$ref"] for message in operation["messages"]] == expected
-    assert actions == {"input": "receive", "output": "send", "deadLetters": "send"}
+    assert actions.pop("input") == "receive"
+    assert actions == dict.fromkeys(("output", "deadLetters", "held", "verdicts", "trends", "alerts"), "send")
 
 
 def check(document: dict[str, Any], name: str, value: Any) -> None:
@@ -198,6 +206,15 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for reason in Reason:
         dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
+    held = MODERATING.labelled(Review(RECORD, "a", "r1", 7, None, (0,)), VERDICT, 7)
+    assert [message.topic for message in held.messages] == ["out", "held"]
+    for message in held.messages:
+        check(document, "LabelledReview", json.loads(message.value or b""))
+        check(document, "ResultHeaders", _text(message.headers))
+    verdict = verdict_on(json.loads(held.copies[0].value or b""), "block", "ann", 7, "negative", "a")
+    for message in (encode("verdicts", verdict, 7), encode_undo("verdicts", verdict["source"], 7)):
+        check(document, "VerdictHeaders", _text(message.headers))
+        check(document, "ModerationVerdict" if message.value else "Tombstone", json.loads(message.value or b"null"))
 
 
 def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> None:

@@ -42,6 +42,19 @@ TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, 
             ],
         ),
         (
+            lambda metrics: metrics.finished(
+                [Outgoing(Outcome.LABELLED, MESSAGE, None, "negative", "block", "abuse", (MESSAGE,))] * 2
+                + [Outgoing(Outcome.LABELLED, MESSAGE, None, "positive", "allow")],
+                [0.2] * 3,
+                [7.0] * 3,
+            ),
+            [
+                ("streamer_records_total", {"outcome": "labelled"}, 3),
+                ("streamer_decisions_total", {"action": "block", "rule": "abuse"}, 2),
+                ("streamer_decisions_total", {"action": "allow", "rule": ""}, 1),
+            ],
+        ),
+        (
             lambda metrics: metrics.finished([Outgoing(Outcome.TOMBSTONE, MESSAGE)], [0.2], [7.0]),
             [("streamer_records_total", {"outcome": "tombstone"}, 1)],
         ),
