@@ -142,4 +142,5 @@ class ContainerCluster:
             raise NotStarted(f"node 1 ended with status {status}:\n{self._log()}")
 
     def _log(self) -> str:
-        return self._container.logs(tail=25).decode(errors="replace")
+        log: bytes = self._container.logs(tail=25)
+        return log.decode(errors="replace")
