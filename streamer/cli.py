@@ -135,8 +135,9 @@ def check(
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
     from streamer.kafka import KafkaFault, check_cluster
     from streamer.model import ModelError
-    from streamer.service import load_model
+    from streamer.service import can_trace, load_model
 
+    can_trace(settings)
     typer.echo("ok       settings: as they should be")
     refused: ModelError | None = None
     try:
@@ -274,8 +275,9 @@ def replay(
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:
     from streamer.metrics import Metrics
-    from streamer.service import load_model, work
+    from streamer.service import can_trace, load_model, work
 
+    can_trace(settings)
     if slot >= 0:
         settings = _own(settings, slot)
     load = partial(load_model, settings, workers)
@@ -382,6 +384,9 @@ def _log(level: str, form: str) -> None:
     # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    # The one tells of every attempt to reach a collector, the other quotes headers that are no trace context.
+    for chatty in ("opentelemetry.exporter", "opentelemetry.trace"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     # It tells of offsets that are no longer there, and so of records that nobody will read, at INFO only.
     logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 

@@ -36,7 +36,7 @@ from streamer.events import (
     Verdict,
 )
 from streamer.judging import Careful
-from streamer.ports import Delivery, Judge, Observer, Source
+from streamer.ports import Delivery, Judge, Observer, Source, Tracer, Untraced
 from streamer.progress import Progress
 from streamer.sequencer import Release, Sequencer, Ticket
 from streamer.tokenise import Encoded, Vocabulary
@@ -126,12 +126,14 @@ class Pipeline:
         encoder: Encoder,
         limits: Limits,
         observer: Observer,
+        tracer: Tracer | None = None,
     ) -> None:
         self._source = source
         self._delivery = delivery
         self._decoder = decoder
         self._limits = limits
         self._observer = observer
+        self._tracer: Tracer = tracer or Untraced()
         self._next: tuple[Brain, Encoder] | None = None
         self._think_with(brain, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
@@ -384,7 +386,9 @@ class Pipeline:
     def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
         """Ask the model; in the one thread that may."""
         begin = time.perf_counter()
-        verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
+        records = (admitted.review.record for admitted in batch.items)
+        with self._tracer.infer(records, len(batch), batch.tokens, batch.length):
+            verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
         self._observer.stage("infer", time.perf_counter() - begin, len(batch))
         return verdicts
 
@@ -474,7 +478,9 @@ class Pipeline:
             positions = self._sequencer.positions()
             if not positions:
                 return
-            outcome = await self._delivery.commit(positions)
+            with self._tracer.commit(positions) as ended:
+                outcome = await self._delivery.commit(positions)
+                ended(outcome)
             self._observer.commit(outcome)
             if outcome is CommitOutcome.DONE:
                 self._sequencer.committed(positions)
