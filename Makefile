@@ -66,7 +66,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	@echo "Installing into $(VENV); torch alone is some 3 GB, so this takes a few minutes the first time."
-	$(BIN)/pip install --quiet --editable '.[demo,training]' --group dev
+	$(BIN)/pip install --quiet --editable '.[demo,tracing,training]' --group dev
 	@touch $@
 
 # It sees all of the other environment, so that torch is not there twice; what it wants older comes first.

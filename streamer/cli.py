@@ -143,8 +143,9 @@ def check(
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
     from streamer.kafka import KafkaFault, check_cluster
     from streamer.model import ModelError
-    from streamer.service import load_model
+    from streamer.service import can_trace, load_model
 
+    can_trace(settings)
     typer.echo("ok       settings: as they should be")
     if rules := settings.moderation.rules:
         names = ", ".join(rule.name for rule in rules)
@@ -343,8 +344,9 @@ def test_rules(
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:
     from streamer.metrics import Metrics
-    from streamer.service import load_model, work
+    from streamer.service import can_trace, load_model, work
 
+    can_trace(settings)
     if slot >= 0:
         settings = _own(settings, slot)
     load = partial(load_model, settings, workers)

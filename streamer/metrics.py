@@ -10,13 +10,21 @@ from functools import partial
 from itertools import accumulate
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from streamer.events import CommitOutcome, Outcome, Outgoing, TopicPartition
+from streamer.events import CommitOutcome, Outcome, Outgoing, Reason, TopicPartition
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -98,9 +106,20 @@ class Metrics:
         self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
         self.trend_messages = counter("streamer_trend_messages", "Messages of counts published to the trends topic.", registry=registry)
         self.trend_cells = counter("streamer_trend_cells", "Counts in them: a second of event time and a group each.", registry=registry)
+        self.ready = gauge("streamer_ready", "1 while `/health/ready` says so, else 0.", registry=registry)
         # fmt: on
+        ProcessCollector(registry=registry)
         self.tasks.set_function(_tasks)
         self._longest_delay = 0.0
+        # From 0: Prometheus sees an increase only on what was there before.
+        for outcome in Outcome:
+            self.records.labels(outcome.value)
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
+        for ended in CommitOutcome:
+            self.commits.labels(ended.value)
+        for reloaded in ("done", "unchanged", "refused"):
+            self.model_reloads.labels(reloaded)
 
     def render(self) -> bytes:
         """All metrics in Prometheus's text format."""

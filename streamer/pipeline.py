@@ -36,7 +36,7 @@ from streamer.events import (
     Verdict,
 )
 from streamer.judging import Careful
-from streamer.ports import Delivery, Judge, Observer, Source
+from streamer.ports import Delivery, Judge, Observer, Source, Tracer, Untraced
 from streamer.progress import Progress
 from streamer.sequencer import Release, Sequencer, Ticket
 from streamer.tokenise import Encoded, Vocabulary
@@ -128,6 +128,7 @@ class Pipeline:
         limits: Limits,
         observer: Observer,
         ledger: Ledger | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`ledger`: where to count results for the trends; the delivery publishes it with its commits."""
         self._source = source
@@ -136,6 +137,7 @@ class Pipeline:
         self._limits = limits
         self._observer = observer
         self._ledger = ledger
+        self._tracer: Tracer = tracer or Untraced()
         self._next: tuple[Brain, Encoder] | None = None
         self._think_with(brain, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
@@ -388,7 +390,9 @@ class Pipeline:
     def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
         """Ask the model; in the one thread that may."""
         begin = time.perf_counter()
-        verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
+        records = (admitted.review.record for admitted in batch.items)
+        with self._tracer.infer(records, len(batch), batch.tokens, batch.length):
+            verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
         self._observer.stage("infer", time.perf_counter() - begin, len(batch))
         return verdicts
 
@@ -481,7 +485,9 @@ class Pipeline:
             positions = self._sequencer.positions()
             if not positions:
                 return
-            outcome = await self._delivery.commit(positions)
+            with self._tracer.commit(positions) as ended:
+                outcome = await self._delivery.commit(positions)
+                ended(outcome)
             self._observer.commit(outcome)
             if outcome is CommitOutcome.DONE:
                 self._sequencer.committed(positions)

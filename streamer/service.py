@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Manifest, Model, load
 from streamer.moderation import Rule, Rules
 from streamer.pipeline import Brain, Limits, Pipeline
+from streamer.ports import Tracer
 from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
 from streamer.trends import Ledger
@@ -150,6 +152,7 @@ async def work(
     Raises what the pipeline raises, and KafkaFault.
     """
     async with contextlib.AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(_traces(settings))
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
         ledger = Ledger() if settings.trends.enabled else None
@@ -165,6 +168,7 @@ async def work(
             limits(settings),
             metrics,
             ledger,
+            tracer,
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -178,6 +182,33 @@ async def work(
         started(pipeline)
         async with _beside(_collect()):
             await pipeline.run()
+
+
+def can_trace(settings: Settings) -> None:
+    """Raises SettingsError where traces are asked for and OpenTelemetry is not installed."""
+    if settings.tracing.enabled and not all(map(_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp"))):
+        raise SettingsError("tracing.enabled: needs OpenTelemetry: python -m pip install 'sentiment-streamer[tracing]'")
+
+
+def _installed(module: str) -> bool:
+    with contextlib.suppress(ModuleNotFoundError):  # Of what it is in.
+        return importlib.util.find_spec(module) is not None
+    return False
+
+
+@contextlib.asynccontextmanager
+async def _traces(settings: Settings) -> AsyncIterator[Tracer | None]:
+    """Where spans go, until everything else is closed."""
+    if not settings.tracing.enabled:
+        yield None
+        return
+    from streamer.tracing import start  # Of an extra, and a tenth of a second.
+
+    spans = start(settings)
+    try:
+        yield spans
+    finally:
+        await spans.stop()
 
 
 def _delivery(
@@ -200,7 +231,12 @@ async def _pages(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> As
         yield
         return
     stalled_after = settings.http.stalled_after_ms / 1000
-    pages = application(metrics.render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
+
+    def render() -> bytes:
+        metrics.ready.set(pipeline.unready(stalled_after) is None)
+        return metrics.render()
+
+    pages = application(render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
     async with serve(pages, settings.http.host, settings.http.port):
         yield
 

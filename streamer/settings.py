@@ -383,6 +383,27 @@ class LogSettings(_Section):
     """`json`: one object per line."""
 
 
+class TracingSettings(_Section):
+    enabled: bool = False
+    """Whether to send OpenTelemetry traces of batches and commits; needs the extra `tracing`."""
+    endpoint: str | None = None
+    """OTLP over HTTP, such as `http://collector:4318`; unset, as the standard `OTEL_EXPORTER_OTLP_*` variables say."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of batches and commits that are traced."""
+    max_links: Annotated[int, Field(ge=0, le=128)] = 32
+    """Most links from a batch's span to the traces of its reviews."""
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.endpoint is not None:
+            url = urlsplit(self.endpoint)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("endpoint must begin with http:// or https:// and name a host")
+            if url.username is not None or url.password is not None:
+                raise ValueError("endpoint must not hold a user or a password: set OTEL_EXPORTER_OTLP_HEADERS")
+        return self
+
+
 class Settings(BaseSettings):
     """The service's settings: one frozen object."""
 
@@ -409,6 +430,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     drain_timeout_ms: PositiveInt = 25_000
     """On SIGTERM or SIGINT, how long to finish what is in flight before giving up on it."""
 

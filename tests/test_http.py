@@ -68,7 +68,12 @@ async def test_metrics_are_served_as_they_are_now() -> None:
         answer = await client.get("/metrics")
     assert answer.headers["content-type"] == CONTENT_TYPE
     assert 'streamer_cache_lookups_total{result="hit"} 1.0' in answer.text.splitlines()
-    assert answer.content == worker.metrics.render()
+    assert _ours(answer.text) == _ours(worker.metrics.render().decode())
+
+
+def _ours(page: str) -> list[str]:
+    """Without what changes by itself: the process's memory and time."""
+    return [line for line in page.splitlines() if " process_" not in line and not line.startswith("process_")]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ LEVELS = {
         "trends",
         "verdicts",
     },
-    3: {"broker", "files", "http", "kafka", "metrics", "model"},
+    3: {"broker", "files", "http", "kafka", "metrics", "model", "tracing"},
     4: {"pipeline"},
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
@@ -43,6 +43,7 @@ OWNERS = {
     "torch": {"model"},
     "aiokafka": {"kafka"},
     "confluent_kafka": {"broker"},
+    "opentelemetry": {"tracing"},
     "prometheus_client": {"metrics"},
     "re2": {"patterns"},
     "starlette": {"http", "dashboard"},
@@ -51,8 +52,9 @@ OWNERS = {
 
 # Level 2 is pure: no asyncio, no clock, no files, no sockets, no chance.
 PURE = {
-    "__future__", "array", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "enum",
-    "functools", "heapq", "itertools", "logging", "math", "operator", "re", "statistics", "typing", "unicodedata",
+    "__future__", "array", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime",
+    "enum", "functools", "heapq", "itertools", "logging", "math", "operator", "re", "statistics", "typing",
+    "unicodedata",
     # Not of the standard library:
     "jieba", "numpy", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
 }  # fmt: skip

@@ -8,7 +8,15 @@ from typing import NamedTuple
 from streamer.kafka.cluster import Cluster, Topic, TopicHidden, TopicRefused, connected
 from streamer.kafka.errors import KafkaFault
 from streamer.kafka.findings import (
-    Finding, Severity, agreement, apart, durability, grantee, permission, room, transactions
+    Finding,
+    Severity,
+    agreement,
+    apart,
+    durability,
+    grantee,
+    permission,
+    room,
+    transactions,
 )
 from streamer.kafka.reach import advertised, bootstrap
 from streamer.kafka.wire import Operation
