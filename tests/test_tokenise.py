@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable
@@ -256,9 +257,22 @@ def test_no_text_has_more_tokens_than_the_limit(text: str, most: int) -> None:
 
 
 def test_long_runs_are_not_remembered() -> None:
-    """Of the fuzzer's finding: the tokens of thousands of hostile texts stayed, up to a megabyte for each."""
+    """Else the tokens of thousands of hostile texts would stay, up to a megabyte for each."""
     short, long = "好看" * 3, "好看" * 600
     segment(short)
     before = _remembered.cache_info().currsize
     assert "".join(segment(long)) == long
     assert _remembered.cache_info().currsize == before
+
+
+def test_hostile_runs_take_time_by_their_length() -> None:
+    """jieba's own HMM takes it by the square: sixteen times the length took some 200 times as long."""
+
+    def seconds(length: int) -> float:
+        text = ("龘靐齉爩麤龗灪" * length)[:length]
+        begin = time.process_time()
+        assert "".join(segment(text)) == text
+        return time.process_time() - begin
+
+    seconds(1_000)  # Loads what is loaded once.
+    assert seconds(32_000) < 60 * max(0.01, seconds(2_000))

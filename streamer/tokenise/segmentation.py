@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 
 import jieba
@@ -37,6 +37,8 @@ _BETWEEN = re.compile(r"\r\n|.", re.DOTALL)
 _REMEMBERED_RUNS = 4096
 # Characters. What is repeated for emphasis is short, and the tokens of thousands of long runs would fill gigabytes.
 _LONGEST_REMEMBERED = 64
+# Characters in a row that are no word with their neighbours; the longest row in 60,000 reviews has 500.
+_LONGEST_BY_HMM = 2048
 
 # The same by character, for a look at many texts at once.
 _HAN, _BEYOND, _SIGN, _IN_RUN = 1, 2, 4, 8
@@ -113,10 +115,16 @@ def _run(run: str) -> tuple[str, ...]:
             singles += token
             continue
         if singles:
-            tokens += singles if len(singles) == 1 or _rjieba().has_word(singles) else finalseg.cut(singles)
+            tokens += singles if len(singles) == 1 or _rjieba().has_word(singles) else _by_hmm(singles)
             singles = ""
         tokens.append(token)
     return tuple(tokens[:-1])
+
+
+def _by_hmm(singles: str) -> Iterator[str]:
+    """jieba's HMM, whose time is quadratic in the length: so portions of what no person writes."""
+    for begin in range(0, len(singles), _LONGEST_BY_HMM):
+        yield from finalseg.cut(singles[begin : begin + _LONGEST_BY_HMM])
 
 
 def segment_all(texts: Sequence[str]) -> list[str]:

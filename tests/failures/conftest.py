@@ -12,7 +12,7 @@ import pytest
 from tests.brokers import Cluster, NodeCluster, Unavailable, maven, new_topic
 from tests.failures.harness import Scenario
 from tests.failures.modes import AT_LEAST_ONCE, EXACTLY_ONCE, MODES
-from tests.failures.nodes import Nodes
+from tests.failures.nodes import Nodes, warm_up
 from tests.failures.outcomes import Recorder
 from tests.failures.proxied import ProxiedCluster
 from tests.jobs import Job
@@ -91,6 +91,8 @@ def begin(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
             def make(partitions: int = 1, **own: str) -> str:
                 return new_topic(cluster, partitions, **own)
 
+            if mode == EXACTLY_ONCE:
+                warm_up(cluster.bootstrap)
             job = Job(cluster, make, partitions, **configs)
             job.output, job.dead = output or job.output, dead or job.dead
             return resources.enter_context(Scenario(job, mode, tmp_path, recorder))

@@ -17,7 +17,7 @@ from tests.texts import reviews
 _SHORT = 60  # Characters. Long reviews test the model; here it is the flow that counts.
 _POOL = 20_000
 _TURNS = 50  # Times a second that reviews are handed over.
-_PATIENCE_SECONDS = 300.0  # For brokers that are away; the producer tries again until then.
+_PATIENCE_SECONDS = 900.0  # From its start, for all to be there; brokers that are away are tried again until then.
 
 
 @cache

@@ -5,12 +5,17 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.brokers import NodeCluster
 from tests.failures.waiting import eventually
+
+
+def warm_up(bootstrap: str) -> None:
+    """The first transaction of a cluster makes its log, for which a worker does not wait on a busy machine."""
+    Producer({"bootstrap.servers": bootstrap, "transactional.id": "first", "log_level": 0}).init_transactions(60)
 
 
 class Nodes:

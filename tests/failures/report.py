@@ -35,7 +35,7 @@ A test also fails where an offset was committed past a review without a result, 
 time, where offsets were not committed to the end, or where a worker ended by itself other than as it should.
 
 **Recovery times are upper bounds.** Brokers, workers and the test itself shared the cores with other work, so that some
-took several times as long as on a machine of one's own; counts do not depend on that. Measured on
+took ten times as long as on a machine of one's own; counts do not depend on that. Measured on
 """
 
 

@@ -175,8 +175,7 @@ def test_result_too_large(begin: Begin, nodes: Nodes) -> None:
         scenario.wait_ended(worker, 4)
         assert f"topic '{output}': the broker refused a message" in worker.log
         assert committed(scenario.job.bootstrap, scenario.job.group, scenario.job.input).get(0, 0) <= large.offset
-    scenario.note_repeatable()
-    scenario.note_repeatable()  # Each of the two may have published what it did not commit.
+        scenario.note_repeatable()  # Each of the two may have published what it did not commit.
     configure(nodes, output, "max.message.bytes", "2000000")
     scenario.start(**carry)
     scenario.finish()

@@ -93,7 +93,7 @@ def test_partitions_added_live(scenario: Scenario) -> None:
 @pytest.mark.fast
 def test_static_member_restarts_without_a_rebalance(scenario: Scenario) -> None:
     """With a name of its own a worker comes back within its session: the other one notices nothing."""
-    settings = {"KAFKA__SESSION_TIMEOUT_MS": "60000"}
+    settings = {"KAFKA__SESSION_TIMEOUT_MS": "120000"}
     stays = scenario.launch(KAFKA__GROUP_INSTANCE_ID="stays", **settings)
     goes = scenario.launch(KAFKA__GROUP_INSTANCE_ID="goes", **settings)
     scenario.wait_owned(stays, goes)
