@@ -23,7 +23,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # With no-referrer a form would be posted with the origin "null".
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
