@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from streamer.broker import EmbeddedBroker
 from streamer.kafka.admin import check_cluster, ensure_topics
 from streamer.kafka.cluster import Topic, TopicRefused, connected
-from streamer.kafka.findings import Finding, agreement, durability, permission, room
+from streamer.kafka.findings import Finding, agreement, apart, durability, permission, room
 from streamer.kafka.reach import advertised, reach
 from streamer.kafka.wire import Operation, operations
 from streamer.settings import (
@@ -31,6 +31,7 @@ from streamer.settings import (
     RuleSettings,
     SecuritySettings,
     Settings,
+    TrendSettings,
 )
 from tests.brokers import Cluster, NodeCluster, StartCluster
 
@@ -132,6 +133,22 @@ async def test_the_topics_of_moderation_are_made_on_request(cluster: Cluster) ->
     assert config(cluster.bootstrap, wanted.verdict_topic, "cleanup.policy") == "compact"
     found = await check_cluster(wanted, False, 3, 1)
     assert f"record size of review topic '{wanted.review_topic}'" in of(found, "ok")
+
+
+@pytest.mark.requires("admin")
+async def test_the_trends_topic_is_looked_for_where_it_is_used(cluster: Cluster) -> None:
+    """Made with the input topic's count, and kept for 30 days; with fewer partitions there is a warning."""
+    wanted = settings(cluster.bootstrap).model_copy(update={"trends": TrendSettings(enabled=True)})
+    assert f"trends topic '{wanted.trend_topic}'" in of(await check_cluster(wanted, False, 3, 1), "error")
+    findings = await check_cluster(wanted, True, 3, 1)
+    assert of(findings, "error") == {}
+    assert of(findings, "ok")[f"trends topic '{wanted.trend_topic}'"] == "made now: partitions: 3, replicas: 1"
+    assert config(cluster.bootstrap, wanted.trend_topic, "retention.ms") == "2592000000"
+    assert {f"permission to {verb} trends topic '{wanted.trend_topic}'" for verb in ("read", "write")} <= {
+        finding.subject for finding in findings
+    }
+    assert apart(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
+    assert apart(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
 
 
 @pytest.mark.requires("admin")

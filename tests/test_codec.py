@@ -605,3 +605,14 @@ def test_the_limit_is_the_share_of_the_last_window(ratio: float, window: int, ou
     for outcome in outcomes:
         latest.append(outcome)
         assert limit.observe(outcome) == (len(latest) == window and sum(latest) > ratio * window)
+
+
+@given(st.floats(0, 1), st.one_of(st.none(), st.text(max_size=300)), st.integers(0, 4_000_000_000_000))
+def test_what_counts_is_what_is_published(score: float, group: str | None, event_time: int) -> None:
+    """The tally of a result: its score to the last digit, the second of its event time, the beginning of its group."""
+    record = Record("reviews", 0, 1, 0, None, b"{}")
+    outgoing = Encoder("out", "dead", "group", "m", "1").labelled(
+        Review(record, "a", None, event_time, group), Verdict("negative", score, 0.9, 1, False), 0
+    )
+    event = json.loads(outgoing.message.value or b"")
+    assert outgoing.tally == (event_time // 1000, group and group[:256], "negative", round(event["score"] * 1_000_000))

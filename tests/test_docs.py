@@ -18,11 +18,25 @@ from pydantic import BaseModel
 from docs import generate
 from streamer.cli import Exit
 from streamer.codec import Encoder
-from streamer.events import DeadLetter, Headers, Reason, Record, Review, Tombstone, Verdict, Weight
+from streamer.events import (
+    DeadLetter,
+    Headers,
+    Reason,
+    Record,
+    Review,
+    Tally,
+    Tombstone,
+    TopicPartition,
+    Verdict,
+    Weight,
+)
 from streamer.metrics import Metrics
 from streamer.moderation import Rule, Rules
 from streamer.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
 from streamer.settings import PREFIX, Settings
+from streamer.trends import Ledger
+from streamer.trends import encode as encode_counts
+from streamer.trends.schema import trend_schema
 from streamer.verdicts import encode, encode_undo, verdict_on
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
@@ -273,3 +287,24 @@ def test_every_reason_is_explained() -> None:
     """Each on a line."""
     table = OPERATIONS[OPERATIONS.index("| `dlq.reason` |") :].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Reason)
+
+
+def test_counts_are_as_their_schema_says() -> None:
+    """What the ledger publishes; and the schema is closed."""
+    ledger, source = Ledger(), TopicPartition("reviews", 1)
+    ledger.assign(source, (3, 4), 0)
+    ledger.add(source, 3, [(0, Tally(7, "a", "positive", 5)), (1, Tally(7, None, "negative", 1_000_000)), (2, None)])
+    (counted,) = ledger.upto(source, 3)
+    value = json.loads(encode_counts(counted))
+    schema = trend_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    validator.validate(value)
+    for wrong in (
+        {"more": 1},
+        {"epoch": 3},
+        {"cells": [[7, "a", 1, 0, 0]]},
+        {"source": {**value["source"], "more": 1}},
+    ):
+        with pytest.raises(ValidationError):
+            validator.validate(value | wrong)

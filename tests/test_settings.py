@@ -159,6 +159,8 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
         ({"OUTPUT__TOPIC": "reviews"}, "input.topic, output.topic and dead_letters.topic must differ"),
         ({"DEAD_LETTERS__TOPIC": "reviews"}, "input.topic, output.topic and dead_letters.topic must differ"),
         ({"OUTPUT__TOPIC": "reviews.dlq"}, "input.topic, output.topic and dead_letters.topic must differ"),
+        ({"TRENDS__TOPIC": "reviews"}, "trends.topic and trends.alert_topic must differ"),
+        ({"TRENDS__ALERT_TOPIC": "reviews.labelled.trends"}, "trends.topic and trends.alert_topic must differ"),
         ({"MODEL__UNCERTAIN_LOW": "0.7", "MODEL__UNCERTAIN_HIGH": "0.6"}, "uncertain_low is above uncertain_high"),
         (
             {

@@ -76,6 +76,10 @@ def transaction_needs() -> dict[str, Grant]:
     return {"write transaction": Grant("write", "transactional_id", TRANSACTIONS, "prefixed")}
 
 
+def trend_needs(topic: str) -> dict[str, Grant]:
+    return {"write trends": Grant("write", "topic", topic), "read trends": Grant("read", "topic", topic)}
+
+
 def produce_needs(job: Job | Names) -> dict[str, Grant]:
     return {"write input": Grant("write", "topic", job.input)}
 

@@ -23,6 +23,7 @@ from tests.security.least import (
     replay_needs,
     run_needs,
     transaction_needs,
+    trend_needs,
     watch_needs,
     without,
 )
@@ -119,6 +120,9 @@ def test_the_page_lists_these_and_no_others() -> None:
     assert listed() == {
         "run and streamer check": set(run_needs(names).values()),
         "run with delivery = exactly_once, besides": set(transaction_needs().values()),
+        "run with trends.enabled, besides; streamer trends takes READ alone": set(
+            trend_needs(given.trend_topic).values()
+        ),
         "dlq replay": set(replay_needs(names).values()),
         "produce": set(produce_needs(names).values()),
         "watch": set(watch_needs(names).values()),
