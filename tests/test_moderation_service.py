@@ -94,7 +94,7 @@ def assert_held(job: Job, produced: dict[Position, bytes | None], results: list[
 
 
 @pytest.mark.requires("rebalancing", "storage", "transactions")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: Path) -> None:
     """With `exactly_once`, by kill -9 in the middle of transactions; in the order of its reviews."""
     job.settings |= {
@@ -109,7 +109,7 @@ def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: P
             worker.wait_for(600, 240)
             worker.process.kill()
     with running(job.environment, tmp_path / "last") as worker:
-        results = job.results(4_000)
+        results = job.results(4_000, timeout_s=300)
         assert worker.stop() == 0, worker.log
     check(produced, results).assert_clean()
     assert_held(job, produced, results)
@@ -121,7 +121,7 @@ def decisions(worker: Worker) -> dict[str, float]:
     return {name: worker.metric("streamer_decisions_total", rule=name) for name in ["", *names]}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_trying_rules_out_says_what_the_service_then_does(job: Job, tmp_path: Path) -> None:
     """On the same reviews, cache and all: in its results, on the review topic, and in its metrics."""
     given = rows(600)
@@ -129,7 +129,7 @@ def test_trying_rules_out_says_what_the_service_then_does(job: Job, tmp_path: Pa
     path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in given)))
     produced = put(job, given)
     with running(job.environment, tmp_path / "log") as worker:
-        results = job.results(len(given))
+        results = job.results(len(given), timeout_s=300)
         worker.wait_for(len(given))
         counted = decisions(worker)
         assert worker.metric("streamer_cache_lookups_total", result="hit") > 0
