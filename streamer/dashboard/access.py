@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 COOKIE = "streamer-dashboard"
 SESSION_SECONDS = 12 * 3600
@@ -23,7 +23,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # With no-referrer a form would be posted with the origin "null".
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
@@ -53,14 +53,14 @@ class Access:
         """On loopback, whether the request names this machine; else the cookie, which is bound to a name, decides."""
         if not loopback(self.host):
             return True
-        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        name = _split(f"//{headers.get('host', '')}").hostname or ""
         return name in ("localhost", "127.0.0.1", "::1", self.host.strip("[]"))
 
     def same_origin(self, headers: Mapping[str, str]) -> bool:
         """Whether a page of ours sent this: what changes something must say where it comes from."""
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return False
-        origin = urlsplit(headers.get("origin", ""))
+        origin = _split(headers.get("origin", ""))
         return bool(origin.netloc) and origin.netloc.lower() == headers.get("host", "").lower()
 
     def right_token(self, given: str) -> bool:
@@ -82,6 +82,14 @@ class Access:
 
     def _signature(self, ends: str) -> str:
         return hmac.new((self.token or "").encode(), f"dashboard session {ends}".encode(), hashlib.sha256).hexdigest()
+
+
+def _split(url: str) -> SplitResult:
+    """Empty for what is no URL."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _digest(text: str) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from streamer.dashboard.serving import running
 from streamer.events import TopicPartition
@@ -27,6 +27,7 @@ from tests.dashboard import feed
 from tests.reading import Item, fill, read_all
 
 _ARGUMENTS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+_PATIENCE_MS = 45_000  # For what comes at once, unless the machine has much else to do.
 
 
 @dataclass
@@ -91,6 +92,7 @@ async def browser() -> AsyncIterator[Browser]:
         if found is None and not await asyncio.to_thread(own.exists):
             pytest.skip("no Chromium: apt install chromium, or playwright install chromium")
         browser = await playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        expect.set_options(timeout=_PATIENCE_MS)
         yield browser
         await browser.close()
 
@@ -108,7 +110,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         given = {"viewport": {"width": 1280, "height": 800}, **context}
         async with await browser.new_context(**given) as window:
             page = await window.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(_PATIENCE_MS)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
             await page.goto(address, wait_until="commit")

@@ -35,7 +35,7 @@ _GAPS = """() => {
 
 async def connected(page: Page) -> None:
     """Until the page hears from the dashboard."""
-    await expect(page.locator("#state")).to_have_attribute("data-state", "open", timeout=20_000)
+    await expect(page.locator("#state")).to_have_attribute("data-state", "open")
 
 
 async def test_a_review_shows_up_within_two_seconds(stage: Stage, dashboard: str, open_page: OpenPage) -> None:
@@ -64,7 +64,7 @@ async def test_a_verdict_that_is_clicked_arrives_and_can_be_taken_back(
         await expect(other.get_by_role("heading", name="2 open")).to_be_visible()
         await page.get_by_label("Your name").fill("Ann")
         card = page.locator(".cards .review", has_text="to block")
-        await card.get_by_text("positive", exact=True).click()
+        await card.get_by_role("radio", name="positive").check()
         await card.get_by_role("button", name="Block").click()
         (record,) = await stage.said(1)
         assert record.key == b"reviews/0/7"
@@ -113,13 +113,13 @@ async def test_reload_keeps_the_time_and_the_filter(stage: Stage, dashboard: str
     async with open_page(dashboard) as page:
         await connected(page)
         await page.get_by_role("button", name="1 h", exact=True).click()
-        await page.get_by_label("Label").select_option("negative")
+        await page.get_by_label("Label", exact=True).select_option("negative")
         await page.get_by_label("Search reviews").fill("only")
         await expect(page).to_have_url(re.compile(r"range=1h.*label=negative.*q=only"))
         await page.reload()
         await connected(page)
         await expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute("aria-pressed", "true")
-        assert await page.get_by_label("Label").input_value() == "negative"
+        assert await page.get_by_label("Label", exact=True).input_value() == "negative"
         assert await page.get_by_label("Search reviews").input_value() == "only"
         await page.get_by_text("only one").wait_for()
         over = page.locator(".plot .u-over").first
@@ -179,6 +179,9 @@ async def test_ten_thousand_reviews_a_second_do_not_freeze_the_page(
     async with open_page(dashboard) as page:
         await connected(page)
         await page.evaluate(_GAPS)
+        await asyncio.sleep(3)
+        idle = await page.evaluate("window.gap")
+        await page.evaluate("window.gap = 0")
         flooding = asyncio.create_task(asyncio.to_thread(flood))
         await page.get_by_text("a sample of").wait_for()
         begun = time.monotonic()
@@ -190,10 +193,11 @@ async def test_ten_thousand_reviews_a_second_do_not_freeze_the_page(
         await expect(page.locator(".summary .total dd")).to_have_text("40,000")
         gap = await page.evaluate("window.gap")
         rows = await page.locator(".feed .review").count()
-    print(f"{rate:,.0f} reviews/s fed; longest gap between frames {gap:.0f} ms; a click took {answered:.2f} s")
+    print(f"{rate:,.0f} reviews/s; longest gap between frames {gap:.0f} ms, idle {idle:.0f}; a click {answered:.2f} s")
     assert rows <= 60
-    assert gap < 1000
-    assert answered < 3
+    # A machine that is busy with something else makes gaps in an idle page too.
+    assert gap < max(500, 5 * idle)
+    assert answered < max(2, idle / 100)
 
 
 async def test_a_token_is_asked_for(stage: Stage, open_page: OpenPage) -> None:
@@ -237,17 +241,17 @@ async def test_kafka_away_is_told_and_it_comes_back(start_cluster: StartCluster,
         await stage.label(feed.event(1, text="before it went"))
         await page.get_by_text("before it went").wait_for()
         await asyncio.to_thread(cluster.stop, 1)
-        await expect(page.locator("#banner")).to_contain_text("Kafka is away", timeout=30_000)
+        await expect(page.locator("#banner")).to_contain_text("Kafka is away")
         await asyncio.to_thread(cluster.start, 1)
-        await expect(page.locator("#banner")).to_be_hidden(timeout=40_000)
+        await expect(page.locator("#banner")).to_be_hidden(timeout=60_000)
         await stage.label(feed.event(2, text="after it came back"), begin=1)
         await page.get_by_text("after it came back").wait_for()
-        await expect(page.locator(".summary .total dd")).to_have_text("2", timeout=20_000)
+        await expect(page.locator(".summary .total dd")).to_have_text("2")
 
 
 async def test_a_phone_needs_no_sideways_scrolling(stage: Stage, dashboard: str, open_page: OpenPage) -> None:
     """At 360 pixels, with words and names that have no end."""
-    long = {"group": "g" * 180, "id": "i" * 180, "evidence": [{"token": "w" * 90, "weight": -1.0}]}
+    long: dict[str, Any] = {"group": "g" * 180, "id": "i" * 180, "evidence": [{"token": "w" * 90, "weight": -1.0}]}
     await stage.label(feed.event(1, text="w" * 400, **long), feed.event(2, **long))
     await stage.hold(feed.event(1, text="w" * 400, **long), feed.event(2, **long))
     async with open_page(dashboard, viewport={"width": 360, "height": 740}, has_touch=True) as page:

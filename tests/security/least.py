@@ -88,5 +88,17 @@ def watch_needs(job: Job | Names) -> dict[str, Grant]:
     return {"read output": Grant("read", "topic", job.output)}
 
 
+def dashboard_needs(topic: str) -> dict[str, Grant]:
+    return {"read output": Grant("read", "topic", topic), "read trends": Grant("read", "topic", f"{topic}.trends")}
+
+
+def moderator_needs(topic: str) -> dict[str, Grant]:
+    return {
+        "read held": Grant("read", "topic", f"{topic}.review"),
+        "read verdicts": Grant("read", "topic", f"{topic}.verdicts"),
+        "write verdicts": Grant("write", "topic", f"{topic}.verdicts"),
+    }
+
+
 def without(grants: dict[str, Grant], one: str) -> list[Grant]:
     return [given for name, given in grants.items() if name != one]

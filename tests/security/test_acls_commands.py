@@ -17,6 +17,8 @@ from tests.jobs import Job
 from tests.security.least import (
     Least,
     Names,
+    dashboard_needs,
+    moderator_needs,
     produce_needs,
     replay_needs,
     run_needs,
@@ -126,4 +128,6 @@ def test_the_page_lists_these_and_no_others() -> None:
         "dlq replay": set(replay_needs(names).values()),
         "produce": set(produce_needs(names).values()),
         "watch": set(watch_needs(names).values()),
+        "dashboard": set(dashboard_needs(names.output).values()),
+        "dashboard with moderation, besides": set(moderator_needs(names.output).values()),
     }

@@ -3,7 +3,7 @@
 import * as address from './address.js';
 import { redraw } from './charts.js';
 import { announce, text } from './dom.js';
-import { count, percent } from './format.js';
+import { few, percent } from './format.js';
 import { Groups } from './groups.js';
 import { Live } from './live.js';
 import { Queue } from './queue.js';
@@ -72,7 +72,7 @@ function status({ faults: now, open, replayed }) {
   }
   const badge = document.getElementById('open');
   badge.hidden = !open;
-  if (open) text(badge, count(open));
+  if (open) text(badge, few(open));
 }
 
 // One place for what is wrong, and a lamp that is always there.

@@ -5,6 +5,7 @@ const tenth = new Intl.NumberFormat('en', { maximumFractionDigits: 1, minimumFra
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
 export const count = (value) => (value >= 100_000 ? short.format(value) : whole.format(value));
+export const few = (value) => (value < 1000 ? String(value) : short.format(value));
 export const axis = (value) => (value >= 10 || Number.isInteger(value) ? count(value) : String(Number(value.toPrecision(2))));
 export const rate = (value) => (value >= 100 ? count(value) : tenth.format(value));
 export const percent = (share, digits = 0) => (share === null || share === undefined ? '–' : `${(share * 100).toFixed(digits)}%`);

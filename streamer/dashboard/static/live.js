@@ -17,7 +17,7 @@ export class Live {
     this.figures = Object.fromEntries(['share', 'total', 'rate', 'mean'].map((name) => [name, h('dd', {}, '–')]));
     this.groups = h('ol', { class: 'bars' });
     this.alerts = h('ul', { class: 'alerts', 'aria-label': 'Alerts' });
-    this.list = h('ol', { class: 'feed', role: 'log', 'aria-live': 'off', 'aria-label': 'Latest reviews', tabindex: '0' });
+    this.list = h('ol', { class: 'feed', 'aria-label': 'Latest reviews', tabindex: '0' });
     this.note = h('p', { class: 'empty' }, 'Waiting for reviews…');
     this.sampled = h('span', { class: 'muted' });
     this.pause = h('button', { type: 'button', 'aria-pressed': 'false', 'aria-keyshortcuts': 'p', title: 'Pause (p)', onclick: () => this.toggle() }, 'Pause');
