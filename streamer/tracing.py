@@ -35,7 +35,7 @@ from streamer.settings import Settings, SettingsError
 SERVICE = "sentiment-streamer"
 _TRACES_PATH = "/v1/traces"
 _FLUSH_SECONDS = 2.0
-# A span with 32 links is 20 KB, and the SDK's default is four times as many.
+# A span with 32 links is 26 KB, and the SDK's default is four times as many.
 _QUEUE = 512
 _ROOT = Context()  # Each span begins a trace of its own: a batch has as many parents as reviews.
 _PROPAGATOR = TraceContextTextMapPropagator()
