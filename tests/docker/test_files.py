@@ -161,6 +161,26 @@ def test_mounted_files_are_there() -> None:
                 assert source in compose()["volumes"]
 
 
+def test_prometheus_asks_the_workers_of_the_tour() -> None:
+    """Each by the name of its service, on a port that a worker has; and Grafana asks Prometheus."""
+    given = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
+    (targets,) = [
+        job["static_configs"][0]["targets"] for job in given["scrape_configs"] if job["job_name"] == "streamer"
+    ]
+    command, first = services()["streamer"]["command"], Settings.model_fields["http"].default.port
+    workers = int(command[command.index("--workers") + 1])
+    assert targets == [f"streamer:{first + number}" for number in range(workers)]
+    assert services()["streamer"]["healthcheck"]["test"][-1] == str(workers)
+    source = yaml.safe_load((DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text())
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+
+
+def test_the_broker_may_run_what_it_unpacks() -> None:
+    """Kafka's zstd is a library that it puts into /tmp: on a tmpfs without `exec` it refuses every message of ours."""
+    (tmp,) = [mount for mount in services()["kafka"]["tmpfs"] if mount.startswith("/tmp:")]  # noqa: S108  # The container's.
+    assert "exec" in tmp.split(":")[1].split(",")
+
+
 def test_processes_have_time_to_drain() -> None:
     """Docker and Kubernetes kill later than the worker gives up."""
     drain = Settings.model_fields["drain_timeout_ms"].default / 1000
