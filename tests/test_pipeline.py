@@ -127,7 +127,7 @@ class Bench:
             Encoder("labelled", "dead", "group", "model", "1"),
             limits,
             self.metrics,
-            tracer,
+            tracer=tracer,
         )
 
     def _judge(self, reviews: Sequence[Encoded]) -> list[Verdict]:

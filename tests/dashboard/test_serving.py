@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,9 +115,9 @@ def hub(**changes: object) -> Hub:
 
 
 @contextlib.asynccontextmanager
-async def following(*tasks: object) -> AsyncIterator[None]:
+async def following(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """These coroutines, until the block ends."""
-    running = [asyncio.create_task(task) for task in tasks]  # type: ignore[arg-type]
+    running = [asyncio.create_task(task) for task in tasks]
     try:
         yield
     finally:
