@@ -12,8 +12,9 @@ demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 demo-dashboard: $(VENV)/.demo ## Trends, moderation and the dashboard on a replayed stream, until Ctrl-C.
 	$(BIN)/streamer dashboard --demo
 
-test: check ## Lint, types and tests, on the best Kafka that this machine has.
-	$(BIN)/pytest
+test: JOBS ?= 3
+test: check ## Lint, types and tests, JOBS at a time, on the best Kafka that this machine has.
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.test ## Lint and types alone.
 	$(BIN)/ruff check .
