@@ -93,7 +93,7 @@ async def test_alerts_are_printed_and_published(cluster: Cluster, make_topic: Ma
     identities = [(record.header("ce_id") or b"").decode() for record in published]
     assert identities[:2] == [f"{topic}/{start}/all", f"{topic}/{start}/group/book"]
     assert identities[:4] == identities[4:]
-    schemas = asyncapi("a", "b", "c", "d")
+    schemas = asyncapi("a", "b", "c", "d", "e", "f")
     validator = Draft202012Validator({**schemas, "$ref": "#/components/schemas/TrendAlert"})
     for alert in found:
         validator.validate(alert)

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,20 +115,20 @@ def hub(**changes: object) -> Hub:
 
 
 @contextlib.asynccontextmanager
-async def following(*tasks: object) -> AsyncIterator[None]:
+async def following(*given: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """These coroutines, until the block ends."""
-    running = [asyncio.create_task(task) for task in tasks]  # type: ignore[arg-type]
+    tasks = [asyncio.create_task(one) for one in given]
     try:
         yield
     finally:
-        for task in running:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # type: ignore[operator]
+        while not condition():
             await asyncio.sleep(0.05)
 
 
