@@ -19,8 +19,9 @@ _ALERTS = 50
 class Hub:
     """The state, and how far it can be trusted.
 
-    places: how far the results have been looked at. queue: None where there is no moderation. faults: what is away right now, and why, by what reads it. replayed:
-    share of the past that was read, by the same names; gone once all of it was. stopping: ends the streams.
+    queue: None where there is no moderation. places: how far the results have been looked at. faults: what is away
+    right now, and why, by what reads it. replayed: share of the past that was read, by the same names; gone once all
+    of it was. stopping: ends the streams.
     """
 
     trends: Trends
