@@ -146,7 +146,7 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
             follow.queue(made, settings.kafka, (stage.review, stage.verdicts), 100, "text"),
         )
         async with following(*tasks):
-            await until(lambda: made.trends.statistics.reviews == 100 and made.latest.end > 0)
+            await until(lambda: made.trends.statistics.reviews == 100 and made.latest.end >= 60)
             await until(lambda: made.status(0.0)["open"] == 3)
             await until(lambda: made.replayed == {})
     _, points = rows(made.trends, Ask(), time.time())
