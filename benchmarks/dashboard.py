@@ -64,9 +64,11 @@ async def measure(options: argparse.Namespace) -> None:
         for thread in threads:
             thread.start()
         await asyncio.sleep(_WARM_SECONDS)
+        counted = dict(await asyncio.to_thread(_statistics, address))["reviews counted"]
         begun, before, was = time.monotonic(), _core_seconds(process.pid), dict(fed)
         await asyncio.sleep(options.seconds)
         seconds, after = time.monotonic() - begun, _core_seconds(process.pid)
+        counted = dict(await asyncio.to_thread(_statistics, address))["reviews counted"] - counted
         rates = {name: (fed[name] - was[name]) / seconds for name in fed}
         stopping.set()
         for thread in threads[:2]:
@@ -78,6 +80,7 @@ async def measure(options: argparse.Namespace) -> None:
         await process.wait()
     print(f"fed: {rates['reviews']:,.0f} reviews/s in {rates['cells']:,.0f} cells/s, {rates['results']:,.0f} results/s")
     print(f"core time: {(after - before) / seconds:.3f} of a core over {seconds:.0f} s; resident: {resident:.0f} MiB")
+    print(f"per {options.reviews:,} reviews counted: {(after - before) / counted * options.reviews:.3f} core seconds")
     print(f"counted: {told['reviews counted']:,} of {fed['reviews']:,} reviews")
 
 
@@ -126,13 +129,13 @@ def _results(bootstrap: str, options: argparse.Namespace, stopping: threading.Ev
 
 def _page(url: str, stopping: threading.Event) -> None:
     """Reads a stream as a browser would."""
-    with urllib.request.urlopen(url) as stream:  # noqa: S310  # Its own address.
+    with urllib.request.urlopen(url) as stream:  # noqa: S310  # Our own.
         while not stopping.is_set() and stream.readline():
             pass
 
 
 def _statistics(address: str) -> list[tuple[str, int]]:
-    with urllib.request.urlopen(f"{address}/api/events?view=system") as stream:  # noqa: S310  # Likewise.
+    with urllib.request.urlopen(f"{address}/api/events?view=system") as stream:  # noqa: S310  # Our own.
         told: list[tuple[str, int]] = orjson.loads(stream.readline().removeprefix(b"data: "))["system"]["trends"]
     return told
 

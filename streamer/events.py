@@ -166,10 +166,10 @@ class Outgoing(NamedTuple):
     message: Message
     reason: Reason | None = None
     label: Label | None = None
-    tally: Tally | None = None
     action: Action | None = None
     rule: str | None = None
     copies: tuple[Message, ...] = ()
+    tally: Tally | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:

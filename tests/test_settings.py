@@ -124,6 +124,10 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
         ("HTTP__ENABLED", "maybe", "http.enabled"),
         ("HTTP__PORT", "65536", "http.port"),
         ("HTTP__STALLED_AFTER_MS", "0", "http.stalled_after_ms"),
+        ("DASHBOARD__PORT", "65536", "dashboard.port"),
+        ("DASHBOARD__TOKEN", "short", "dashboard.token"),
+        ("DASHBOARD__HISTORY_MINUTES", "0", "dashboard.history_minutes"),
+        ("DASHBOARD__QUEUE_SIZE", "1", "dashboard.queue_size"),
         ("LOG__LEVEL", "LOUD", "log.level"),
         ("LOG__FORMAT", "xml", "log.format"),
         ("DRAIN_TIMEOUT_MS", "0", "drain_timeout_ms"),
@@ -392,3 +396,10 @@ def test_rules_and_topics_must_fit_the_rest() -> None:
         with pytest.raises(SettingsError, match=r"moderation\.verdict_topic must differ"):
             load({"moderation": {"rules": [rule()], **topics}})
         assert load({"moderation": topics}).moderation.rules == ()  # Off: nothing goes there.
+
+
+@pytest.mark.parametrize("url", ["ftp://worker:8080", "worker:8080", "http://", "file:///etc/passwd"])
+def test_a_worker_of_the_dashboard_is_a_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Of http or https: nothing else is ever opened."""
+    given(monkeypatch, STREAMER_DASHBOARD__WORKERS=f'["{url}"]')
+    assert "a worker is an http or https URL" in refusal()

@@ -52,19 +52,20 @@ async def insisting(hub: Hub, name: str, follow: Callable[[], Awaitable[None]]) 
 async def latest(hub: Hub, kafka: KafkaSettings, topic: str, text_field: str) -> None:
     """Sample the results as they come: all of them when they are few, the newest when they are many."""
     async with Tail(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES, fetch_wait_ms=_FETCH_WAIT_MS) as tail:
-        began = False
+        ends = await _ends(tail)
+        share = -(-_BEGIN // len(ends))
+        # After a break it goes on where it was.
+        tail.seek(
+            {partition: min(hub.places.get(partition, max(0, end - share)), end) for partition, end in ends.items()}
+        )
         while True:
             turn = time.monotonic()
             ends = await _ends(tail)
             hub.faults.pop("results", None)
             hub.rate.observe(sum(ends.values()), turn)
-            if not began:
-                share = -(-_BEGIN // len(ends))
-                tail.seek({partition: max(0, end - share) for partition, end in ends.items()})
-                began = True
-            else:
-                tail.seek(await _skipped(tail, ends))
+            tail.seek(await _skipped(tail, ends))
             records = await tail.poll(_TURN_SECONDS, _SAMPLE)
+            hub.places = await tail.positions()
             found = (item(record, text_field) for record in sorted(records, key=lambda record: record.timestamp))
             hub.latest.add(made for made in found if made is not None)
             await asyncio.sleep(max(0.0, turn + _TURN_SECONDS - time.monotonic()))

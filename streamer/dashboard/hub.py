@@ -9,6 +9,7 @@ from typing import Any
 from streamer.dashboard.fleet import Fleet
 from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Queue
+from streamer.events import TopicPartition
 from streamer.trends import Alert, Trends
 
 _ALERTS = 50
@@ -18,8 +19,9 @@ _ALERTS = 50
 class Hub:
     """The state, and how far it can be trusted.
 
-    queue: None where there is no moderation. faults: what is away right now, and why, by what reads it. replayed:
-    share of the past that was read, by the same names; gone once all of it was. stopping: ends the streams.
+    queue: None where there is no moderation. places: how far the results have been looked at. faults: what is away
+    right now, and why, by what reads it. replayed: share of the past that was read, by the same names; gone once all
+    of it was. stopping: ends the streams.
     """
 
     trends: Trends
@@ -27,6 +29,7 @@ class Hub:
     queue: Queue | None
     latest: Latest = field(default_factory=Latest)
     rate: Rate = field(default_factory=Rate)
+    places: dict[TopicPartition, int] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     replayed: dict[str, float] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)

@@ -32,8 +32,8 @@ class Latest:
 
     def newest(self, wanted: Wanted, most: int) -> list[Item]:
         """The last `most` that are wanted, oldest first: what a page begins with."""
-        found = list(islice((item for item in reversed(self._items) if wanted.has(item)), most))
-        return found[::-1]
+        found = islice((item for item in reversed(self._items) if wanted.has(item)), most)
+        return sorted(found, key=lambda item: item.seen)
 
 
 class Rate:

@@ -79,14 +79,14 @@ class Tail:
                 for partition, offset in (await self._begin()).items():
                     self._consumer.seek(partition, offset)
         except BaseException:
-            await self._consumer.stop()
+            await self._close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._close()
 
     async def poll(self, wait: float, most: int | None = None) -> list[Record]:
         """The next records, each partition's in order, at most so many; none after `wait` seconds without any."""
@@ -141,6 +141,13 @@ class Tail:
             return dict(first)  # Nothing even since 1970: this broker has no index by time.
         return {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
 
+    async def _close(self) -> None:
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:  # Of aiokafka's own tasks, where the broker is away.
+            if _cancelled():
+                raise
+
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
         try:
@@ -148,3 +155,15 @@ class Tail:
         except (KafkaError, OSError) as error:
             why = str(error) or type(error).__name__
             raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
+        except asyncio.CancelledError:
+            # aiokafka cancels what waits on a connection that is closed.
+            if _cancelled():
+                raise
+            why = "the connection was closed"
+            raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
+
+
+def _cancelled() -> bool:
+    """Whether it is this very task that somebody has cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -25,7 +25,7 @@ def record(value: Any, key: bytes | None = b"k", timestamp: int = 1000) -> Recor
 
 
 def made(number: int, label: str = "negative", text: str | None = None, **changes: Any) -> Item:
-    found = item(record(feed.event(number, label, text, **changes)), "text")
+    found = item(record(feed.event(number, label, text, **changes), timestamp=number), "text")
     assert found is not None
     return found
 

@@ -78,10 +78,11 @@ function status({ faults: now, open, replayed }) {
 // One place for what is wrong, and a lamp that is always there.
 function say() {
   const away = connection === 'lost' ? 'The dashboard does not answer. Trying again…'
-    : faults.length ? `Kafka is away, trying again. What is shown may be old. (${faults[0]})` : '';
+    : faults.length ? 'Kafka is away, trying again. What is shown may be old.' : '';
   const words = message || away;
   if (banner.textContent !== words) banner.textContent = words;
   banner.hidden = !words;
+  banner.title = faults[0] ?? '';
   const state = document.getElementById('state');
   const [name, label] = connection === 'lost' ? ['lost', 'Disconnected'] : connection === 'connecting' ? ['connecting', 'Connecting']
     : faults.length ? ['lost', 'Kafka away'] : typeof status.replayed === 'number' ? ['connecting', `Reading ${percent(status.replayed)}`] : ['open', 'Connected'];
