@@ -44,8 +44,8 @@ TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, 
         ),
         (
             lambda metrics: metrics.finished(
-                [Outgoing(Outcome.LABELLED, MESSAGE, None, "negative", None, "block", "abuse", (MESSAGE,))] * 2
-                + [Outgoing(Outcome.LABELLED, MESSAGE, None, "positive", None, "allow")],
+                [Outgoing(Outcome.LABELLED, MESSAGE, None, "negative", "block", "abuse", (MESSAGE,))] * 2
+                + [Outgoing(Outcome.LABELLED, MESSAGE, None, "positive", "allow")],
                 [0.2] * 3,
                 [7.0] * 3,
             ),

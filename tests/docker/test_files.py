@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,32 +26,22 @@ from tests.docker.reading import (
     services,
 )
 
-# Sections that come with features of their own: until they are there, what asks for them cannot be held against them.
-COMING = {"trends", "moderation", "dashboard"} - Settings.model_fields.keys()
 CONFIG = f"{PREFIX}CONFIG"
 
 
 def take(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Set them for this test, with Compose's defaults put in; returns the names. The file of settings is not theirs."""
-    ours = [name for name in variables if name != CONFIG and section(name) not in COMING]
+    ours = [name for name in variables if name != CONFIG]
     for name in ours:
         monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", variables[name]))
     return ours
 
 
-def section(name: str) -> str:
-    """`STREAMER_KAFKA__GROUP_ID` is in `kafka`."""
-    return name.removeprefix(PREFIX).partition("__")[0].lower()
-
-
-def tour(service: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Settings:
+def tour(service: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a service of the tour, as its process reads them."""
     given = services()[service]
     mounted = {inside: outside for outside, inside, *_ in (volume.split(":") for volume in given["volumes"])}
-    tables = (DOCKER / mounted[given["environment"][CONFIG]]).read_text().split("\n\n")
-    there = [table for table in tables if not any(re.search(rf"^\[+{name}\b", table, re.M) for name in COMING)]
-    (folder / "streamer.toml").write_text("\n\n".join(there))
-    monkeypatch.setenv(CONFIG, str(folder / "streamer.toml"))
+    monkeypatch.setenv(CONFIG, str(DOCKER / mounted[given["environment"][CONFIG]]))
     take(given["environment"], monkeypatch)
     return load()
 
@@ -70,18 +59,18 @@ def test_variables_are_settings(where: str, variables: dict[str, str], monkeypat
 
 
 @pytest.mark.parametrize("service", ["streamer", "replay", "dashboard"])
-def test_the_tour_s_settings_are_right(service: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_tour_s_settings_are_right(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """File and variables together; all of them talk to the one broker."""
-    settings = tour(service, monkeypatch, tmp_path)
+    settings = tour(service, monkeypatch)
     assert settings.kafka.bootstrap_servers == "kafka:9092"
     assert "PLAINTEXT://kafka:9092" in services()["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
-def test_the_tour_makes_the_topics_that_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_tour_makes_the_topics_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, and no other; as many partitions for what goes by the partition of its review."""
     script = services()["topics"]["command"][-1]
     made = dict(re.findall(r"^make --topic (\S+) --partitions (\d+)", script, re.MULTILINE))
-    settings = tour("streamer", monkeypatch, tmp_path)
+    settings = tour("streamer", monkeypatch)
     source, output = settings.input.topic, settings.output.topic
     assert made.keys() == {
         source,
