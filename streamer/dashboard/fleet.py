@@ -152,7 +152,7 @@ class Worker:
             "padding": (last.tokens - first.tokens) / padded if padded else None,
             "batches": shape(batches),
             "batch_median": quantile(batches, 0.5),
-            "dead": last.dead,
+            "dead": {reason: count for reason, count in last.dead.items() if count},
             "commits": last.commits,
             "in_flight": last.in_flight,
             "waiting": last.waiting,

@@ -14,6 +14,7 @@ from streamer.kafka.cluster import connected
 from streamer.kafka.errors import KafkaFault, TopicMissing
 from streamer.kafka.producer import partition_for
 from streamer.kafka.security import client_options
+from streamer.kafka.wire import Operation
 from streamer.settings import KafkaSettings
 from streamer.trends import Counted, decode, source_key
 
@@ -45,6 +46,8 @@ async def _latest(
         there = await cluster.topic(topic)
     if there is None:
         raise TopicMissing(topic)
+    if there.allowed is not None and Operation.READ not in there.allowed:
+        raise KafkaFault(f"topic {topic!r}: not allowed to read it, and so to see what is counted already")
     wanted: dict[KafkaPartition, set[TopicPartition]] = {}
     for source in sources:
         wanted.setdefault(KafkaPartition(topic, where(topic, source, there.partitions)), set()).add(source)
