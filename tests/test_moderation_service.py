@@ -124,7 +124,7 @@ def decisions(worker: Worker) -> dict[str, float]:
 @pytest.mark.timeout(900)
 def test_trying_rules_out_says_what_the_service_then_does(job: Job, tmp_path: Path) -> None:
     """On the same reviews, cache and all: in its results, on the review topic, and in its metrics."""
-    given = rows(600)
+    given = rows(2_000)
     path = tmp_path / "reviews.jsonl.gz"
     path.write_bytes(gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in given)))
     produced = put(job, given)
