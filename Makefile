@@ -4,13 +4,17 @@ PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check failures fuzz bench peers format docs audit lock clean
+.PHONY: demo demo-dashboard test check failures fuzz bench peers format docs audit lock clean
 
 demo: $(VENV)/.demo ## Label sample reviews through an embedded Kafka broker.
 	$(BIN)/streamer demo
 
-test: check ## Lint, types and tests, on the best Kafka that this machine has.
-	$(BIN)/pytest
+demo-dashboard: $(VENV)/.demo ## Trends, moderation and the dashboard on a replayed stream, until Ctrl-C.
+	$(BIN)/streamer dashboard --demo
+
+test: JOBS ?= 3
+test: check ## Lint, types and tests, JOBS at a time, on the best Kafka that this machine has.
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.test ## Lint and types alone.
 	$(BIN)/ruff check .
@@ -63,7 +67,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
 	@echo "Installing into $(VENV); torch alone is some 3 GB, so this takes a few minutes the first time."
-	$(BIN)/pip install --quiet --editable '.[demo,training]' --group dev
+	$(BIN)/pip install --quiet --editable '.[demo,tracing,training]' --group dev
 	@touch $@
 
 # It sees all of the other environment, so that torch is not there twice; what it wants older comes first.

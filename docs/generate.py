@@ -3,8 +3,8 @@
     python docs/generate.py            # write
     python docs/generate.py --check    # say which files differ; exit code 1 when one does
 
-labelled-review.schema.json and asyncapi.json as a whole; in operations.md and scaling.md what stands between the
-markers.
+labelled-review.schema.json, trend.schema.json and asyncapi.json as a whole; in operations.md, scaling.md and
+moderation.md what stands between the markers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from streamer.plan import mix, plan, worker_at
 from streamer.profiles import stored
 from streamer.profiles.table import show
 from streamer.schema import asyncapi, json_schema
-from streamer.settings import PREFIX, Settings
+from streamer.settings import PREFIX, RuleSettings, Settings
+from streamer.trends.schema import trend_schema
 
 FOLDER = Path(__file__).resolve().parent
 _UNITS = {"_ms": "ms", "_bytes": "bytes"}
@@ -47,9 +48,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def generated(folder: Path) -> dict[Path, str]:
-    """What each file should hold; operations.md and scaling.md are read for what stands around their tables."""
+    """What each file should hold; those with tables of ours are read for what stands around them."""
     settings = Settings.model_construct()
-    document = asyncapi(settings.input.topic, settings.output.topic, settings.dead_letter_topic)
+    document = asyncapi(
+        settings.input.topic,
+        settings.output.topic,
+        settings.dead_letter_topic,
+        settings.review_topic,
+        settings.verdict_topic,
+        settings.trend_topic,
+    )
     operations = folder / "operations.md"
     text = _read(operations)
     for name, table in (("settings", settings_tables()), ("metrics", metrics_table())):
@@ -60,8 +68,12 @@ def generated(folder: Path) -> dict[Path, str]:
         planned[scaling] = _read(scaling)
         for name, table in (("plan", plan_example()), ("rates", plan_table()), ("points", points_table())):
             planned[scaling] = _between(planned[scaling], name, table)
+    moderation = folder / "moderation.md"
+    if moderation.is_file():
+        planned[moderation] = _between(_read(moderation), "rules", rules_table())
     return planned | {
         folder / "labelled-review.schema.json": _json(json_schema()),
+        folder / "trend.schema.json": _json(trend_schema()),
         folder / "asyncapi.json": _json(document),
         operations: text,
     }
@@ -106,6 +118,16 @@ def settings_tables() -> str:
     return "\n".join([*lines[1:], ""])
 
 
+def rules_table() -> str:
+    """A line for each field of a moderation rule."""
+    properties = RuleSettings.model_json_schema()["properties"]
+    lines = ["| field | type | meaning |", "|---|---|---|"]
+    for name, field in RuleSettings.model_fields.items():
+        needed = ", required" if field.is_required() else ""
+        lines.append(f"| `{name}` | {_kind(name, properties[name])}{needed} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
 def _settings(
     model: type[BaseModel], parents: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo, dict[str, Any]]]:
@@ -125,6 +147,11 @@ def _kind(name: str, described: dict[str, Any]) -> str:
     """Type, bounds and unit in words."""
     if "anyOf" in described:  # Or null: the default says `unset`.
         described = next(option for option in described["anyOf"] if option["type"] != "null")
+    if described.get("type") == "array":
+        items = described["items"]
+        if "$ref" in items:
+            return "list, see [moderation.md](moderation.md)"
+        return f"{_kind(name, items)}, or a list" if items else "scalar, or a list"
     if "enum" in described:
         return "one of " + ", ".join(f"`{value}`" for value in described["enum"])
     named = {"path": "path", "password": "secret"}.get(described.get("format", ""))

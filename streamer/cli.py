@@ -52,6 +52,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Size(StrEnum):
+    """Of a window."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+
+
 def main() -> None:
     """Run the command line; the console script."""
     try:
@@ -135,9 +143,13 @@ def check(
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
     from streamer.kafka import KafkaFault, check_cluster
     from streamer.model import ModelError
-    from streamer.service import load_model
+    from streamer.service import can_trace, load_model
 
+    can_trace(settings)
     typer.echo("ok       settings: as they should be")
+    if rules := settings.moderation.rules:
+        names = ", ".join(rule.name for rule in rules)
+        typer.echo(f"ok       moderation: {names}; what none of them matches: {settings.moderation.default}")
     refused: ModelError | None = None
     try:
         manifest = load_model(settings).manifest
@@ -182,6 +194,44 @@ def watch(
 
     settings = _settings("WARNING")
     _guarded(lambda: watching.watch(settings, since_minutes=since, limit=limit))
+
+
+@app.command()
+def dashboard(
+    demo: Annotated[bool, typer.Option("--demo", help="With an embedded broker and a replayed stream.")] = False,
+) -> None:
+    """Show trends, reviews, the moderators' queue and the workers in a browser, until SIGTERM or SIGINT."""
+
+    def told(address: str) -> None:
+        typer.echo(f"The dashboard is on {address}")
+
+    if demo:
+        from streamer.dashboard import demonstration
+
+        _settings("WARNING")
+        _guarded(lambda: demonstration.demonstrate(told))
+    else:
+        from streamer.dashboard import serving
+
+        settings = _settings()
+        _guarded(lambda: serving.dashboard(settings, told))
+
+
+@app.command()
+def trends(
+    since: Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")] = None,
+    window: Annotated[Size, typer.Option(help="Size of the windows.")] = Size.MINUTE,
+    groups: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 10,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many windows.")] = None,
+    alerts_topic: Annotated[str | None, typer.Option(help="Publish alerts there; unset, trends.alert_topic.")] = None,
+) -> None:
+    """Follow the trends topic: counts by window, the groups that move, alerts."""
+    from streamer import follow
+
+    settings = _settings("WARNING")
+    size = {Size.SECOND: 1, Size.MINUTE: 60, Size.HOUR: 3600}[window]
+    options: dict[str, Any] = {"since_minutes": since, "size": size, "groups": groups, "limit": limit}
+    _guarded(lambda: follow.follow(settings, alert_topic=alerts_topic, **options))
 
 
 @app.command()
@@ -272,10 +322,31 @@ def replay(
     _guarded(lambda: replaying.replay(settings, **chosen))
 
 
+rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
+app.add_typer(rules, name="rules")
+
+
+@rules.command("test")
+def test_rules(
+    file: Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")],
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; unset, those of the settings.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    show: Annotated[int, typer.Option(min=0, help="So many examples of each rule.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+) -> None:
+    """Label a file and say what moderation rules would have done to it; Kafka is not touched."""
+    from streamer.rules import try_rules
+
+    _settings("WARNING")
+    _guarded(lambda: try_rules(file, format, text_column, rules, show, json))
+
+
 async def _work(settings: Settings, workers: int, slot: int) -> None:
     from streamer.metrics import Metrics
-    from streamer.service import load_model, work
+    from streamer.service import can_trace, load_model, work
 
+    can_trace(settings)
     if slot >= 0:
         settings = _own(settings, slot)
     load = partial(load_model, settings, workers)
@@ -313,7 +384,19 @@ def _settings(log_level: str | None = None) -> Settings:
 
 def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a command on a fresh loop, and end the process as its error says."""
-    # Late: these take a second, which a wrong setting need not wait for.
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(command())
+    except Exception as error:
+        first = _first(error)
+        code = next((code for kinds, code in _codes().items() if isinstance(first, kinds)), None)
+        if code is None:
+            raise
+        _end(code, str(first))
+
+
+def _codes() -> dict[tuple[type[Exception], ...], Exit]:
+    # Late: these take a second, for torch, which a command that goes well and needs no model need not load.
     from streamer.broker import BrokerError
     from streamer.files import FileError
     from streamer.http import AddressInUse
@@ -322,21 +405,12 @@ def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     from streamer.pipeline import TooManyDeadLetters
     from streamer.sequencer import WentBack
 
-    codes: dict[tuple[type[Exception], ...], Exit] = {
+    return {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
         (ModelError,): Exit.MODEL,
         (KafkaFault, BrokerError, WentBack): Exit.BROKER,
         (TooManyDeadLetters,): Exit.DEAD_LETTERS,
     }
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(command())
-    except Exception as error:
-        first = _first(error)
-        code = next((code for kinds, code in codes.items() if isinstance(first, kinds)), None)
-        if code is None:
-            raise
-        _end(code, str(first))
 
 
 def _first(error: BaseException) -> BaseException:

@@ -23,13 +23,17 @@ from streamer.events import (
     Reason,
     Record,
     Review,
+    Tally,
     Tombstone,
     Verdict,
 )
+from streamer.moderation import Decision, Rules
 
 STRUCTURED = b"application/cloudevents+json"
 EVENT_TYPE = b"review.sentiment.labelled.v1"
 _BOM = b"\xef\xbb\xbf"
+# Trends count a longer group under its beginning: what a group costs them has to have a bound.
+MAX_GROUP = 256
 # Milliseconds of 9999-12-31: beyond it datetime cannot follow.
 _LAST_TIME = 253_402_300_799_999
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
@@ -55,6 +59,7 @@ class Decoder:
     event_time_field: str = "event_time"
     group_field: str = "group"
     max_bytes: int = 1_000_000
+    rules: Rules | None = None
 
     def decode(self, record: Record) -> Decoded:
         """Understand a record; never raises for what a record holds, whatever it is."""
@@ -86,13 +91,20 @@ class Decoder:
         if event_time is None:
             event_time = _time(attributes.get("time"))
         identity = _scalar(at_path(body, self.id_field))
+        group = _scalar(at_path(body, self.group_field))
         return Review(
             record=record,
             text=text,
             id=attributes.get("id") if identity is None else identity,
             event_time=min(max(record.timestamp, 0), _LAST_TIME) if event_time is None else event_time,
-            group=_scalar(at_path(body, self.group_field)),
+            group=group,
+            rules=() if self.rules is None else self._applicable(self.rules, text, group, body),
         )
+
+    @staticmethod
+    def _applicable(rules: Rules, text: str, group: str | None, body: dict[str, Any]) -> tuple[int, ...]:
+        found = (at_path(body, field) for field in rules.fields)
+        return rules.applicable(text, group, [None if value is MISSING else value for value in found])
 
 
 def _cloudevent(headers: Headers, value: bytes) -> tuple[dict[str, str], Any]:
@@ -198,7 +210,11 @@ def _second(seconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How to write results, tombstones and dead letters."""
+    """How to write results, tombstones and dead letters.
+
+    rules: those of the Decoder; results say what they decide. review_topic: where what is not allowed goes too, with
+    its input; None, nowhere.
+    """
 
     topic: str
     dead_letter_topic: str
@@ -207,22 +223,40 @@ class Encoder:
     model_version: str
     include_input: bool = False
     input_format: Literal["json", "text"] = "json"
+    rules: Rules | None = None
+    review_topic: str | None = None
 
     def labelled(self, review: Review, verdict: Verdict, now: int) -> Outgoing:
         """The output event of a review; `now` is in milliseconds since the epoch."""
         record = review.record
         labelled_at = rfc3339(now)
+        decision = None if self.rules is None else self.rules.decide(review.rules, verdict)
+        event = self.event(review, verdict, labelled_at, decision)
         message = Message(
             topic=self.topic,
             key=record.key,
-            value=orjson.dumps(self.event(review, verdict, labelled_at)),
+            value=orjson.dumps(event),
             headers=(*_carried(record.headers), *_cloudevent_headers(record, labelled_at)),
             timestamp=now,
             source_partition=record.partition,
         )
-        return Outgoing(Outcome.LABELLED, message, label=verdict.label)
+        group = review.group and review.group[:MAX_GROUP]
+        tally = Tally(review.event_time // 1000, group, verdict.label, round(event["score"] * 1_000_000))
+        outgoing = Outgoing(Outcome.LABELLED, message, label=verdict.label, tally=tally)
+        if decision is None:
+            return outgoing
+        copies = () if decision.action == "allow" else self._held(record, message, event)
+        return outgoing._replace(action=decision.action, rule=decision.rule, copies=copies)
 
-    def event(self, review: Review, verdict: Verdict, labelled_at: str) -> dict[str, Any]:
+    def _held(self, record: Record, message: Message, event: dict[str, Any]) -> tuple[Message, ...]:
+        if self.review_topic is None:
+            return ()
+        value = orjson.dumps(event | {"input": self._input(record)})
+        return (message._replace(topic=self.review_topic, value=value),)
+
+    def event(
+        self, review: Review, verdict: Verdict, labelled_at: str, decision: Decision | None = None
+    ) -> dict[str, Any]:
         """The output event's JSON object, as `streamer.schema.LabelledReview` describes it."""
         record = review.record
         event: dict[str, Any] = {
@@ -238,6 +272,10 @@ class Encoder:
             "model": {"name": self.model_name, "version": self.model_version},
             "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
         }
+        if decision is not None:
+            event["action"] = decision.action
+            if decision.rule is not None:
+                event["rule"] = decision.rule
         if verdict.evidence:
             event["evidence"] = [{"token": token, "weight": weight} for token, weight in verdict.evidence]
         if self.include_input:

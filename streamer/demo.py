@@ -30,7 +30,7 @@ from streamer.watch import printable
 
 SAMPLES = Path(__file__).with_name("samples") / "reviews.jsonl"
 
-_TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1}
+_TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1, "reviews.held": 4}
 _CHUNK = 200
 # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
 _AHEAD = 2000
@@ -65,6 +65,7 @@ def _settings(bootstrap: str, text_column: str) -> Settings:
             "input": {"text_field": text_column, "topic": "reviews"},
             "output": {"include_input": True, "topic": "reviews.labelled"},
             "dead_letters": {"max_ratio": 1.0, "topic": "reviews.dlq"},
+            "moderation": {"review_topic": "reviews.held"},
             "http": {"enabled": False},
         }
     )

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 # A header may come with a null value, and a name may come more than once.
 Headers = tuple[tuple[str, bytes | None], ...]
 Label = Literal["positive", "negative", "uncertain"]
+Action = Literal["allow", "review", "block"]  # What moderation does with a review.
 
 
 class TopicPartition(NamedTuple):
@@ -72,13 +73,17 @@ class Outcome(StrEnum):
 
 
 class Review(NamedTuple):
-    """A record that was understood; `event_time` is in milliseconds since the epoch."""
+    """A record that was understood; `event_time` is in milliseconds since the epoch.
+
+    rules: places of the moderation rules whose conditions on the review itself hold (`Rules.applicable`).
+    """
 
     record: Record
     text: str
     id: str | None
     event_time: int
     group: str | None
+    rules: tuple[int, ...] = ()
 
 
 class Tombstone(NamedTuple):
@@ -138,10 +143,34 @@ class Message(NamedTuple):
     partition: int | None = None
 
 
+class Tally(NamedTuple):
+    """What a result counts for in the trends.
+
+    second: of its event time, since the epoch. score: in millionths, as it is published.
+    """
+
+    second: int
+    group: str | None
+    label: Label
+    score: int
+
+
 class Outgoing(NamedTuple):
-    """What a record has become, ready to be published."""
+    """What a record has become, ready to be published; only a result has a label and a tally.
+
+    action, rule: what moderation decided, and by which rule; None where it is off, or no rule matched.
+    copies: further messages that go out in the same hand-over, after `message`.
+    """
 
     outcome: Outcome
     message: Message
     reason: Reason | None = None
     label: Label | None = None
+    action: Action | None = None
+    rule: str | None = None
+    copies: tuple[Message, ...] = ()
+    tally: Tally | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (self.message, *self.copies)

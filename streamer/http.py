@@ -48,10 +48,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
+async def serve(app: Starlette, host: str, port: int, section: str = "http") -> AsyncIterator[int]:
     """Serve until the block ends; gives the port, which is a free one where 0 was asked for.
 
-    Raises AddressInUse where the address cannot be bound.
+    section: of the settings, where host and port come from. Raises AddressInUse where the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family)) as listener:
@@ -60,13 +60,13 @@ async def serve(app: Starlette, host: str, port: int) -> AsyncIterator[int]:
             listener.bind((host, port))
             listener.listen()  # Before the port is told: who asks at once waits instead of being refused.
         except OSError as error:
-            raise AddressInUse(f"http.host {host}, http.port {port}: {error.strerror or error}") from None
+            raise AddressInUse(f"{section}.host {host}, {section}.port {port}: {error.strerror or error}") from None
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             bound: int = listener.getsockname()[1]
-            log.info("metrics and health on http://%s:%d", host, bound)
+            log.info("%s on http://%s:%d", "metrics and health" if section == "http" else section, host, bound)
             yield bound
         finally:
             server.should_exit = True

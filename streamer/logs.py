@@ -24,6 +24,9 @@ def set_up(level: str, form: str) -> None:
     # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    # The one tells of every attempt to reach a collector, the other quotes headers that are no trace context.
+    for chatty in ("opentelemetry.exporter", "opentelemetry.trace"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     # It tells of offsets that are no longer there, and so of records that nobody will read, at INFO only.
     logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 

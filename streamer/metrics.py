@@ -10,12 +10,21 @@ from functools import partial
 from itertools import accumulate
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from streamer.events import CommitOutcome, Outcome, Outgoing, TopicPartition
+from streamer.events import CommitOutcome, Outcome, Outgoing, Reason, TopicPartition
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -23,6 +32,15 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _RATIOS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+
+
+def parse(page: str) -> list[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each sample on a worker's `/metrics`. Raises ValueError for what is no such page."""
+    return [
+        (sample.name, dict(sample.labels), float(sample.value))
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    ]
 
 
 class Durations(Collector):
@@ -63,6 +81,7 @@ class Metrics:
         self.records = counter("streamer_records", "Records done, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
+        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule, which is empty where none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)
         self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
@@ -85,9 +104,22 @@ class Metrics:
         self.tasks = gauge("streamer_tasks", "Tasks of the event loop, those that ask for this included.", registry=registry)
         self.model_info = gauge("streamer_model_info", "1 for the model that serves.", ["name", "version"], registry=registry)
         self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
+        self.trend_messages = counter("streamer_trend_messages", "Messages of counts published to the trends topic.", registry=registry)
+        self.trend_cells = counter("streamer_trend_cells", "Counts in them: a second of event time and a group each.", registry=registry)
+        self.ready = gauge("streamer_ready", "1 while `/health/ready` says so, else 0.", registry=registry)
         # fmt: on
+        ProcessCollector(registry=registry)
         self.tasks.set_function(_tasks)
         self._longest_delay = 0.0
+        # From 0: Prometheus sees an increase only on what was there before.
+        for outcome in Outcome:
+            self.records.labels(outcome.value)
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
+        for ended in CommitOutcome:
+            self.commits.labels(ended.value)
+        for reloaded in ("done", "unchanged", "refused"):
+            self.model_reloads.labels(reloaded)
 
     def render(self) -> bytes:
         """All metrics in Prometheus's text format."""
@@ -98,12 +130,15 @@ class Metrics:
     ) -> None:
         """Results are acknowledged; the times are those of each."""
         # Counted here first: looking a child up by its labels and adding to it takes 3 us, and that for each record.
-        for (outcome, label, reason), count in Counts((o.outcome, o.label, o.reason) for o in outgoings).items():
+        kinds = Counts((o.outcome, o.label, o.reason, o.action, o.rule) for o in outgoings)
+        for (outcome, label, reason, action, rule), count in kinds.items():
             self.records.labels(outcome.value).inc(count)
             if outcome is Outcome.LABELLED:
                 self.labels.labels(label).inc(count)
             elif outcome is Outcome.DEAD_LETTER:
                 self.dead_letters.labels(reason).inc(count)
+            if action is not None:
+                self.decisions.labels(action, rule or "").inc(count)
         self.latency.observe(since_read)
         self.age.observe(since_created)
 
@@ -145,6 +180,11 @@ class Metrics:
     def commit(self, outcome: CommitOutcome) -> None:
         """A commit has ended."""
         self.commits.labels(outcome.value).inc()
+
+    def counted(self, messages: int, cells: int) -> None:
+        """Counts are published for the trends."""
+        self.trend_messages.inc(messages)
+        self.trend_cells.inc(cells)
 
     def loop_delay(self, seconds: float) -> None:
         """The event loop came back late."""

@@ -8,17 +8,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from streamer.counting import counting
 from streamer.feed import Interruptible, in_thread
 from streamer.files import FileError, LineSink, RowSource, open_rows, read_values
 from streamer.metrics import Metrics
 from streamer.pipeline import Pipeline
+from streamer.ports import Delivery
 from streamer.service import brain, decoder, encoder, limits, load_model
 from streamer.settings import Settings, load
 
@@ -31,13 +32,31 @@ async def label_file(path: str, kind: str | None, text_column: str, output: str)
     A row that cannot be labelled gives a line with `error`, `detail` and `row`. The output appears under its
     name only when it is whole. Raises FileError, SettingsError and ModelError.
     """
-    settings = load(
-        {
-            "input": {"format": "json", "text_field": text_column},
-            # A file is labelled to its end, however many of its rows are bad.
-            "dead_letters": {"max_ratio": 1.0},
-        }
-    )
+    settings = load(for_files(text_column))
+    # Before the model is loaded: a wrong column should not take seconds to be told.
+    async with rows(path, kind, text_column) as source:
+        with _output(output) as lines, counting("rows", None) as written:
+            sink = LineSink(lines, written)
+            if source is not None:
+                await label_rows(settings, source, sink)
+            return sink.lines
+
+
+def for_files(text_column: str) -> dict[str, dict[str, Any]]:
+    """What is set otherwise than for Kafka."""
+    return {
+        "input": {"format": "json", "text_field": text_column},
+        # A file is labelled to its end, however many of its rows are bad.
+        "dead_letters": {"max_ratio": 1.0},
+    }
+
+
+@contextlib.asynccontextmanager
+async def rows(path: str, kind: str | None, text_column: str) -> AsyncIterator[RowSource | None]:
+    """A file's rows, or those of standard input, the first of which has been read; None where there are none.
+
+    Raises FileError.
+    """
     stopped = threading.Event()
     stream, kind = open_rows(path, kind)
     if path == "-":
@@ -46,26 +65,22 @@ async def label_file(path: str, kind: str | None, text_column: str, output: str)
     with stream:
         values = read_values(stream, kind, text_column, path)
         try:
-            # Before the model is loaded: a wrong column should not take seconds to be told.
             first = await in_thread(lambda: next(values, None), stopped)
-            with _output(output) as lines, counting("rows", None) as written:
-                if first is None:
-                    return 0
-                source = RowSource(chain((first,), values), Path(path).name or path, time.time_ns() // 1_000_000)
-                sink = LineSink(lines, written)
-                await _label(settings, source, sink)
-                return sink.lines
+            if first is None:
+                yield None
+            else:
+                yield RowSource(chain((first,), values), Path(path).name or path, time.time_ns() // 1_000_000)
         finally:
             stopped.set()
 
 
-async def _label(settings: Settings, source: RowSource, sink: LineSink) -> None:
+async def label_rows(settings: Settings, source: RowSource, sink: Delivery) -> None:
+    """All of a file's rows through the pipeline: one message for each, held by moderation or not."""
     model = load_model(settings)
     # Nothing is read again from a file: it is worked to its end, however slowly the output takes the lines.
     bounds = replace(limits(settings), drain_timeout=_FOREVER_SECONDS)
-    pipeline = Pipeline(
-        source, sink, brain(model, settings), decoder(settings), encoder(settings, model), bounds, Metrics()
-    )
+    writing = replace(encoder(settings, model), review_topic=None)
+    pipeline = Pipeline(source, sink, brain(model, settings), decoder(settings), writing, bounds, Metrics())
     await pipeline.on_assigned([source.partition])
     await pipeline.run()
 

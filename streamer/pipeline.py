@@ -36,10 +36,11 @@ from streamer.events import (
     Verdict,
 )
 from streamer.judging import Careful
-from streamer.ports import Delivery, Judge, Observer, Source
+from streamer.ports import Delivery, Judge, Observer, Source, Tracer, Untraced
 from streamer.progress import Progress
 from streamer.sequencer import Release, Sequencer, Ticket
 from streamer.tokenise import Encoded, Vocabulary
+from streamer.trends import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -126,12 +127,17 @@ class Pipeline:
         encoder: Encoder,
         limits: Limits,
         observer: Observer,
+        ledger: Ledger | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        """`ledger`: where to count results for the trends; the delivery publishes it with its commits."""
         self._source = source
         self._delivery = delivery
         self._decoder = decoder
         self._limits = limits
         self._observer = observer
+        self._ledger = ledger
+        self._tracer: Tracer = tracer or Untraced()
         self._next: tuple[Brain, Encoder] | None = None
         self._think_with(brain, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
@@ -384,7 +390,9 @@ class Pipeline:
     def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
         """Ask the model; in the one thread that may."""
         begin = time.perf_counter()
-        verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
+        records = (admitted.review.record for admitted in batch.items)
+        with self._tracer.infer(records, len(batch), batch.tokens, batch.length):
+            verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
         self._observer.stage("infer", time.perf_counter() - begin, len(batch))
         return verdicts
 
@@ -431,9 +439,12 @@ class Pipeline:
             for partition in partitions:
                 while (release := self._sequencer.release(partition, _CHUNK)) is not None:
                     begin = time.perf_counter()
-                    messages = [finished.outgoing.message for finished in release.results]
+                    if self._ledger is not None:  # Before a commit can reach so far.
+                        counted = [(finished.record.offset, finished.outgoing.tally) for finished in release.results]
+                        self._ledger.add(partition, release.next_offset, counted)
+                    messages = [message for finished in release.results for message in finished.outgoing.messages]
                     sent = await self._delivery.send(partition, release.next_offset, messages)
-                    self._observer.stage("publish", time.perf_counter() - begin, len(messages))
+                    self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
                     await self._sent.put((release, sent))
 
     async def _acknowledge(self) -> None:
@@ -474,7 +485,9 @@ class Pipeline:
             positions = self._sequencer.positions()
             if not positions:
                 return
-            outcome = await self._delivery.commit(positions)
+            with self._tracer.commit(positions) as ended:
+                outcome = await self._delivery.commit(positions)
+                ended(outcome)
             self._observer.commit(outcome)
             if outcome is CommitOutcome.DONE:
                 self._sequencer.committed(positions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from streamer.events import CommitOutcome, Message, Outgoing, Record, TopicPartition, Verdict
@@ -83,3 +84,36 @@ class Observer(Protocol):
     def revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
     def commit(self, outcome: CommitOutcome) -> None: ...
     def loop_delay(self, seconds: float) -> None: ...
+
+
+class Tracer(Protocol):
+    """Who follows batches and commits across services: `streamer.tracing.Spans`, or nobody. Called from any thread."""
+
+    def infer(
+        self, records: Iterable[Record], reviews: int, tokens: int, length: int
+    ) -> AbstractContextManager[object]:
+        """Around the judging of a batch: its records, how many they are, their tokens, the tokens of the longest."""
+        ...
+
+    def commit(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AbstractContextManager[Callable[[CommitOutcome], object]]:
+        """Around a commit; what it gives is to be told how the commit ended."""
+        ...
+
+
+class Untraced:
+    """A Tracer for when tracing is off: its contexts are made once, and do nothing."""
+
+    _infer = nullcontext()
+    _commit: AbstractContextManager[Callable[[CommitOutcome], object]] = nullcontext(lambda outcome: None)
+
+    def infer(
+        self, records: Iterable[Record], reviews: int, tokens: int, length: int
+    ) -> AbstractContextManager[object]:
+        return self._infer
+
+    def commit(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AbstractContextManager[Callable[[CommitOutcome], object]]:
+        return self._commit

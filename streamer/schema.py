@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import (
     Annotated,
     Any,
+    Literal,
     NotRequired,  # pydantic refuses typing's own below Python 3.12.
 )
 
@@ -17,8 +18,10 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from streamer.codec import EVENT_TYPE, STRUCTURED
-from streamer.events import Label, Reason
+from streamer.events import Action, Label, Reason
+from streamer.trends.schema import component_schemas
 
+VERDICT_TYPE = b"review.moderation.verdict.v1"
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid")
@@ -91,6 +94,8 @@ class LabelledReview(TypedDict):
     ]
     model: Annotated[ModelName, Field(description="The artefact that judged.")]
     source: Annotated[SourcePosition, Field(description="Where the review was read.")]
+    action: NotRequired[Annotated[Action, Field(description="What moderation decided; absent where it has no rules.")]]
+    rule: NotRequired[Annotated[str, Field(description="The moderation rule that decided; absent where none matched.")]]
     evidence: NotRequired[
         Annotated[
             list[EvidenceWeight],
@@ -103,9 +108,40 @@ class LabelledReview(TypedDict):
     input: NotRequired[
         Annotated[
             Any,
-            Field(description="The input's value, when `output.include_input` is on: JSON as it came, else a string."),
+            Field(
+                description="The input's value, when `output.include_input` is on, and always on the review topic: "
+                "JSON as it came, else a string."
+            ),
         ]
     ]
+
+
+class JudgedEvent(TypedDict):
+    """What the service had said of the review."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+
+    label: Label
+    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
+    model: ModelName
+    rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
+
+
+class ModerationVerdict(TypedDict):
+    """What a person decided on a review: the value of a message on the verdict topic."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+
+    action: Literal["allow", "block"]
+    label: NotRequired[
+        Annotated[Literal["positive", "negative"], Field(description="The person's own label, where one was given.")]
+    ]
+    by: Annotated[str, Field(min_length=1, description="Who decided.")]
+    at: Annotated[Time, Field(description="When. UTC.")]
+    source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]
+    group: str | None
+    event: JudgedEvent
+    text: NotRequired[Annotated[str, Field(description="The review's text, only with `moderation.verdict_text`.")]]
 
 
 def json_schema() -> dict[str, Any]:
@@ -114,7 +150,14 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "$id": SCHEMA_ID, **generated}
 
 
-def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dict[str, Any]:
+def asyncapi(
+    input_topic: str,
+    output_topic: str,
+    dead_letter_topic: str,
+    review_topic: str,
+    verdict_topic: str,
+    trend_topic: str,
+) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
     return {
         "asyncapi": "3.0.0",
@@ -141,17 +184,38 @@ def asyncapi(input_topic: str, output_topic: str, dead_letter_topic: str) -> dic
                 "Records that cannot be labelled (`dead_letters.topic`), untouched but for `dlq.*` headers.",
                 ("deadLetter",),
             ),
+            "held": _channel(
+                review_topic,
+                "What moderation does not allow (`moderation.review_topic`): the result, with its input.",
+                ("labelledReview",),
+            ),
+            "verdicts": _channel(
+                verdict_topic,
+                "What people decide on it (`moderation.verdict_topic`), by the review's identity: the newest counts.",
+                ("verdict", "undoneVerdict"),
+            ),
+            "trends": _channel(
+                trend_topic,
+                "Counts of results (`trends.topic`), with `trends.enabled`: the input's partition, in its order.",
+                ("trendCounts",),
+            ),
+            # AsyncAPI's way to say that it is not known: without the setting there is none.
+            "alerts": _channel(None, "What `streamer trends` finds (`trends.alert_topic`).", ("trendAlert",)),
         },
         "operations": {
             "receiveReviews": _operation("receive", "input", ("review", "reviewText", "cloudEvent", "tombstone")),
             "sendResults": _operation("send", "output", ("labelledReview", "labelledTombstone")),
             "sendDeadLetters": _operation("send", "deadLetters", ("deadLetter",)),
+            "sendHeld": _operation("send", "held", ("labelledReview",)),
+            "sendVerdicts": _operation("send", "verdicts", ("verdict", "undoneVerdict")),
+            "sendTrends": _operation("send", "trends", ("trendCounts",)),
+            "sendAlerts": _operation("send", "alerts", ("trendAlert",)),
         },
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
 
-def _channel(address: str, description: str, messages: Sequence[str]) -> dict[str, Any]:
+def _channel(address: str | None, description: str, messages: Sequence[str]) -> dict[str, Any]:
     references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
     return {"address": address, "description": description, "messages": references}
 
@@ -188,6 +252,12 @@ def _messages() -> dict[str, Any]:
             "DeadLetter",
             "DeadLetterHeaders",
         ),
+        "verdict": _message("A person's verdict on a review.", json, "ModerationVerdict", "VerdictHeaders"),
+        "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
+        "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
+        "trendAlert": _message(
+            "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+        ),
     }
 
 
@@ -202,16 +272,18 @@ def _message(summary: str, content_type: str, payload: str, headers: str | None 
 
 
 def _schemas() -> dict[str, Any]:
-    labelled = TypeAdapter(LabelledReview).json_schema(
-        mode="serialization", ref_template="#/components/schemas/{model}"
-    )
+    place = "#/components/schemas/{model}"
+    labelled = TypeAdapter(LabelledReview).json_schema(mode="serialization", ref_template=place)
+    verdict = TypeAdapter(ModerationVerdict).json_schema(mode="serialization", ref_template=place)
     return {
         "Review": _REVIEW,
         "ReviewText": {"type": "string"},
         "CloudEvent": _STRUCTURED_EVENT,
         "Tombstone": {"type": "null"},
         **labelled.pop("$defs"),
+        **verdict.pop("$defs"),
         "LabelledReview": labelled,
+        "ModerationVerdict": verdict,
         "DeadLetter": {"type": ["string", "null"], "description": "The original value, byte for byte."},
         "BinaryCloudEvent": _headers(
             {
@@ -222,6 +294,8 @@ def _schemas() -> dict[str, Any]:
         "StructuredCloudEvent": _headers({"content-type": {"type": "string", "pattern": "^application/cloudevents"}}),
         "ResultHeaders": _headers(_RESULT_HEADERS, required=True),
         "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, required=True),
+        "VerdictHeaders": _headers(_VERDICT_HEADERS, required=True),
+        **component_schemas(),
     }
 
 
@@ -284,4 +358,11 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
     "dlq.offset": {"type": "string", "pattern": r"^\d+$"},
     "dlq.timestamp": {"type": "string", "pattern": r"^-?\d+$", "description": "Milliseconds since the epoch."},
     "dlq.group": {"type": "string", "description": "The consumer group that read the record."},
+}
+
+_VERDICT_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
+    "ce_id": {"type": "string", "description": "The review's identity and the milliseconds of the verdict."},
+    "ce_type": {"const": VERDICT_TYPE.decode()},
+    "ce_subject": {"type": "string", "description": "The review's identity, which is also the key."},
+    "ce_time": {"type": "string", "format": "date-time", "description": "When it was decided."},
 }

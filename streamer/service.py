@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import logging
 import os
 import signal
@@ -13,12 +14,15 @@ from typing import Any
 
 from streamer.codec import Decoder, Encoder
 from streamer.http import application, serve
-from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher
+from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, Publisher
 from streamer.metrics import CONTENT_TYPE, Metrics
 from streamer.model import BUNDLED, Manifest, Model, load
+from streamer.moderation import Rule, Rules
 from streamer.pipeline import Brain, Limits, Pipeline
+from streamer.ports import Tracer
 from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
+from streamer.trends import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +75,30 @@ def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format, given.text_field, given.id_field, given.event_time_field, given.group_field, given.max_bytes
+        given.format,
+        given.text_field,
+        given.id_field,
+        given.event_time_field,
+        given.group_field,
+        given.max_bytes,
+        rules(settings),
     )
+
+
+def rules(settings: Settings) -> Rules | None:
+    """The moderation rules of the settings, compiled; None where there are none."""
+    moderation = settings.moderation
+    given = [
+        Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
+        for r in moderation.rules
+    ]
+    return Rules(given, moderation.default) if given else None
+
+
+def topics(settings: Settings) -> tuple[str, ...]:
+    """What the service writes to."""
+    held = (settings.review_topic,) if settings.moderation.rules else ()
+    return (settings.output.topic, settings.dead_letter_topic, *held)
 
 
 def encoder(settings: Settings, model: Model) -> Encoder:
@@ -85,6 +111,8 @@ def encoder(settings: Settings, model: Model) -> Encoder:
         model.manifest.version,
         settings.output.include_input,
         settings.input.format,
+        rules(settings),
+        settings.review_topic,
     )
 
 
@@ -124,10 +152,12 @@ async def work(
     Raises what the pipeline raises, and KafkaFault.
     """
     async with contextlib.AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(_traces(settings))
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
-        delivery = _delivery(settings, consumer)
-        await delivery.start(settings.output.topic, settings.dead_letter_topic)
+        ledger = Ledger() if settings.trends.enabled else None
+        delivery = _delivery(settings, consumer, ledger, metrics)
+        await delivery.start(*topics(settings))
         stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
             consumer,
@@ -137,6 +167,8 @@ async def work(
             encoder(settings, model),
             limits(settings),
             metrics,
+            ledger,
+            tracer,
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -152,11 +184,45 @@ async def work(
             await pipeline.run()
 
 
-def _delivery(settings: Settings, consumer: Consumer) -> AtLeastOnce | ExactlyOnce:
+def can_trace(settings: Settings) -> None:
+    """Raises SettingsError where traces are asked for and OpenTelemetry is not installed."""
+    if settings.tracing.enabled and not all(map(_installed, ("opentelemetry.sdk", "opentelemetry.exporter.otlp"))):
+        raise SettingsError("tracing.enabled: needs OpenTelemetry: python -m pip install 'sentiment-streamer[tracing]'")
+
+
+def _installed(module: str) -> bool:
+    with contextlib.suppress(ModuleNotFoundError):  # Of what it is in.
+        return importlib.util.find_spec(module) is not None
+    return False
+
+
+@contextlib.asynccontextmanager
+async def _traces(settings: Settings) -> AsyncIterator[Tracer | None]:
+    """Where spans go, until everything else is closed."""
+    if not settings.tracing.enabled:
+        yield None
+        return
+    from streamer.tracing import start  # Of an extra, and a tenth of a second.
+
+    spans = start(settings)
+    try:
+        yield spans
+    finally:
+        await spans.stop()
+
+
+def _delivery(
+    settings: Settings, consumer: Consumer, ledger: Ledger | None, metrics: Metrics
+) -> AtLeastOnce | Counting | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
+    counts = None
+    if ledger is not None:
+        counts = Counts(kafka, settings.trend_topic, ledger, lambda: consumer.generation, metrics.counted)
     if settings.delivery == "exactly_once":
-        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix)
-    return AtLeastOnce(Publisher(kafka, compression), consumer)
+        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
+    publisher = Publisher(kafka, compression)
+    delivery = AtLeastOnce(publisher, consumer)
+    return delivery if counts is None else Counting(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
 
 
 @contextlib.asynccontextmanager
@@ -165,7 +231,12 @@ async def _pages(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> As
         yield
         return
     stalled_after = settings.http.stalled_after_ms / 1000
-    pages = application(metrics.render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
+
+    def render() -> bytes:
+        metrics.ready.set(pipeline.unready(stalled_after) is None)
+        return metrics.render()
+
+    pages = application(render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
     async with serve(pages, settings.http.host, settings.http.port):
         yield
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -24,12 +26,15 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from streamer.patterns import compiled
 
 PREFIX = "STREAMER_"
 CONFIG_VARIABLE = "STREAMER_CONFIG"
@@ -47,6 +52,28 @@ def _dotted(path: str) -> str:
 
 
 FieldPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_dotted)]
+
+
+def _searchable(pattern: str) -> str:
+    compiled(pattern)  # Its error is a ValueError.
+    return pattern
+
+
+def _listed(given: Any) -> Any:
+    """One value may stand for a list of it."""
+    if given in ([], ()):
+        raise ValueError("an empty list can never match")
+    return given if isinstance(given, list | tuple) else (given,)
+
+
+def _scalar(given: Any) -> Any:
+    if not isinstance(given, str | int | float) or given != given:
+        raise ValueError("neither a string nor a number nor a boolean")
+    return given
+
+
+Group = Annotated[str, StringConstraints(min_length=1)]
+_OneOf = BeforeValidator(_listed)
 
 
 class SettingsError(Exception):
@@ -93,6 +120,77 @@ class DeadLetterSettings(_Section):
     """Share of dead letters in the window from which on the service stops with exit code 5; 1 never stops."""
     window: PositiveInt = 1000
     """How many of the latest records the share is taken over; it is not judged before so many have come."""
+
+
+class RuleSettings(_Section):
+    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
+    """Of letters, digits, `_`, `.` and `-`; no other rule has it."""
+    action: Literal["allow", "review", "block"]
+    """What to do with reviews for which all of the following conditions hold."""
+    label: Annotated[tuple[Literal["positive", "negative", "uncertain"], ...], _OneOf] = ()
+    """The label is this, or one of these."""
+    score_min: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The score, P(positive), is at least this."""
+    score_max: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The score is at most this."""
+    group: Annotated[tuple[Group, ...], _OneOf] = ()
+    """The group is this, or one of these; `*` stands for anything."""
+    pattern: Annotated[str, StringConstraints(min_length=1), AfterValidator(_searchable)] | None = None
+    """Regular expression, in RE2's syntax, that is found in the text as it came."""
+    field: FieldPath | None = None
+    """Dotted path in the JSON input of what is there, and not null."""
+    equals: Annotated[tuple[Annotated[Any, AfterValidator(_scalar)], ...], _OneOf] = ()
+    """What is there is this, or one of these: a string, number or boolean."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.score_min is not None and self.score_max is not None and self.score_min > self.score_max:
+            raise ValueError("score_min is above score_max")
+        if self.equals and self.field is None:
+            raise ValueError("equals says what a field must be: give field too")
+        asked = (self.label, self.score_min, self.score_max, self.group, self.pattern, self.field)
+        if all(condition in (None, ()) for condition in asked):
+            raise ValueError("it has no condition: for what no rule matches there is moderation.default")
+        return self
+
+
+def _by_name(given: Any) -> Any:
+    """The rules, each validated by itself: an error says the rule's name, or its number from 1 where it has none."""
+    if not isinstance(given, list | tuple):
+        return given
+    wrong: list[InitErrorDetails] = []
+    rules: list[Any] = []
+    names = set[str]()
+    for number, raw in enumerate(given, start=1):
+        name = raw.get("name") if isinstance(raw, Mapping) else getattr(raw, "name", None)
+        place = name if isinstance(name, str) and name.isprintable() and name else str(number)
+        try:
+            rules.append(RuleSettings.model_validate(raw))
+        except ValidationError as error:
+            for item in error.errors(include_input=False, include_url=False, include_context=False):
+                kind = PydanticCustomError("rule", "{why}", {"why": item["msg"]})
+                wrong.append(InitErrorDetails(type=kind, loc=(place, *item["loc"]), input=None))
+        if isinstance(name, str):
+            if name in names:
+                kind = PydanticCustomError("rule", "two rules have this name")
+                wrong.append(InitErrorDetails(type=kind, loc=(place, "name"), input=None))
+            names.add(name)
+    if wrong:
+        raise ValidationError.from_exception_data("rules", wrong, hide_input=True)
+    return tuple(rules)
+
+
+class ModerationSettings(_Section):
+    default: Literal["allow", "review", "block"] = "allow"
+    """What to do with reviews that no rule matches. Without a rule, moderation is off."""
+    review_topic: Topic | None = None
+    """Topic that also gets what is not allowed; unset, `<output.topic>.review`."""
+    verdict_topic: Topic | None = None
+    """Topic of what people decide; unset, `<output.topic>.verdicts`."""
+    verdict_text: bool = False
+    """Whether a person's verdict carries the review's text, to train on: whoever reads the topic reads reviews."""
+    rules: Annotated[tuple[RuleSettings, ...], BeforeValidator(_by_name)] = ()
+    """In order; the first that matches wins. A variable holds them as JSON."""
 
 
 class BatchingSettings(_Section):
@@ -222,6 +320,29 @@ class KafkaSettings(_Section):
         return self
 
 
+class TrendSettings(_Section):
+    enabled: bool = False
+    """Whether workers publish, with each commit, what they have counted."""
+    topic: Topic | None = None
+    """Topic of these counts; unset, `<output.topic>.trends`."""
+    lateness_ms: Annotated[int, Field(ge=0)] = 10_000
+    """Readers judge a minute for alerts when event times are so far past its end."""
+    early_ms: Annotated[int, Field(ge=0)] = 60_000
+    """Readers leave reviews out whose event time lies farther in the future."""
+    max_groups: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    """Most groups that readers keep apart in a window; further ones are counted in total only."""
+    alert_topic: Topic | None = None
+    """Topic that `streamer trends` publishes alerts to; unset, it only prints them."""
+    alert_min_reviews: PositiveInt = 50
+    """A minute of a group with fewer reviews is not judged."""
+    alert_min_minutes: PositiveInt = 10
+    """A group is not judged before so many minutes with that many reviews."""
+    alert_sigmas: Annotated[float, Field(gt=0, le=100)] = 4.0
+    """Standard deviations from the group's usual share of negative that make an alert."""
+    alert_change: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Least difference to the usual share that makes an alert."""
+
+
 class HttpSettings(_Section):
     enabled: bool = True
     """Whether to serve `/metrics`, `/health/live` and `/health/ready`."""
@@ -233,11 +354,54 @@ class HttpSettings(_Section):
     """Not ready after so long without progress while there is lag."""
 
 
+def _worker(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a worker is an http or https URL, as in http://127.0.0.1:8080")
+    return url.rstrip("/")
+
+
+class DashboardSettings(_Section):
+    host: Annotated[str, StringConstraints(min_length=1)] = "127.0.0.1"
+    """Address to bind; anything but loopback needs a token."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8090
+    """Port to bind; 0 takes any free one."""
+    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """What a person must know to log in; unset, nobody is asked."""
+    workers: tuple[Annotated[str, AfterValidator(_worker)], ...] = ("http://127.0.0.1:8080",)
+    """Workers whose `/metrics` the System page reads."""
+    history_minutes: PositiveInt = 360
+    """How much of the trends topic is read at the start."""
+    queue_size: Annotated[int, Field(ge=10, le=100_000)] = 5_000
+    """Reviews for moderation that are kept in memory, the newest ones."""
+
+
 class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Review text is logged at DEBUG only."""
     format: Literal["text", "json"] = "text"
     """`json`: one object per line."""
+
+
+class TracingSettings(_Section):
+    enabled: bool = False
+    """Whether to send OpenTelemetry traces of batches and commits; needs the extra `tracing`."""
+    endpoint: str | None = None
+    """OTLP over HTTP, such as `http://collector:4318`; unset, as the standard `OTEL_EXPORTER_OTLP_*` variables say."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of batches and commits that are traced."""
+    max_links: Annotated[int, Field(ge=0, le=128)] = 32
+    """Most links from a batch's span to the traces of its reviews."""
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.endpoint is not None:
+            url = urlsplit(self.endpoint)
+            if url.scheme not in ("http", "https") or not url.hostname:
+                raise ValueError("endpoint must begin with http:// or https:// and name a host")
+            if url.username is not None or url.password is not None:
+                raise ValueError("endpoint must not hold a user or a password: set OTEL_EXPORTER_OTLP_HEADERS")
+        return self
 
 
 class Settings(BaseSettings):
@@ -259,16 +423,32 @@ class Settings(BaseSettings):
     input: InputSettings = InputSettings()
     output: OutputSettings = OutputSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    moderation: ModerationSettings = ModerationSettings()
     batching: BatchingSettings = BatchingSettings()
     model: ModelSettings = ModelSettings()
+    trends: TrendSettings = TrendSettings()
     http: HttpSettings = HttpSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     drain_timeout_ms: PositiveInt = 25_000
     """On SIGTERM or SIGINT, how long to finish what is in flight before giving up on it."""
 
     @property
     def dead_letter_topic(self) -> str:
         return self.dead_letters.topic or f"{self.input.topic}.dlq"
+
+    @property
+    def trend_topic(self) -> str:
+        return self.trends.topic or f"{self.output.topic}.trends"
+
+    @property
+    def review_topic(self) -> str:
+        return self.moderation.review_topic or f"{self.output.topic}.review"
+
+    @property
+    def verdict_topic(self) -> str:
+        return self.moderation.verdict_topic or f"{self.output.topic}.verdicts"
 
     @model_validator(mode="after")
     def _transactions(self) -> Self:
@@ -278,11 +458,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _topics(self) -> Self:
-        names = [self.input.topic, self.output.topic, self.dead_letter_topic]
-        if len(set(names)) != len(names):
+        names = {
+            "input.topic": self.input.topic,
+            "output.topic": self.output.topic,
+            "dead_letters.topic": self.dead_letter_topic,
+        }
+        if self.moderation.rules:
+            names |= {"moderation.review_topic": self.review_topic, "moderation.verdict_topic": self.verdict_topic}
+        if len(set(names.values())) != len(names):
+            *most, last = names
+            raise ValueError(f"{', '.join(most)} and {last} must differ, but are {', '.join(names.values())}")
+        others = names.values()
+        if self.trend_topic in others or self.trends.alert_topic in (*others, self.trend_topic):
             raise ValueError(
-                f"input.topic, output.topic and dead_letters.topic must differ, but are {', '.join(names)}"
+                "trends.topic and trends.alert_topic must differ from each other and from all other topics"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fields(self) -> Self:
+        asking = [rule.name for rule in self.moderation.rules if rule.field is not None]
+        if asking and self.input.format == "text":
+            raise ValueError(f"moderation.rules.{asking[0]}.field: with input.format text there are no fields")
         return self
 
     @classmethod
@@ -340,4 +537,6 @@ def _name(location: tuple[int | str, ...]) -> str:
     parts = [str(part) for part in location]
     if not parts:
         return "settings"
-    return f"{'.'.join(parts)} ({PREFIX}{'__'.join(part.upper() for part in parts)})"
+    # No variable is nested below the rules.
+    variable = parts[:2] if parts[:2] == ["moderation", "rules"] else parts
+    return f"{'.'.join(parts)} ({PREFIX}{'__'.join(part.upper() for part in variable)})"

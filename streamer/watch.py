@@ -39,7 +39,7 @@ async def watch(
     since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
     shown = 0
     async with Tail(settings.kafka, settings.output.topic, since_ms=since_ms) as tail:
-        with _until_signal() as stopping, _screen(console) as show:
+        with until_signal() as stopping, _screen(console) as show:
             while not stopping.is_set() and shown != limit:
                 records = await tail.poll(_POLL_SECONDS)
                 # By time, for the eye: partitions come one after the other.
@@ -172,7 +172,7 @@ def _age(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _until_signal() -> Iterator[asyncio.Event]:
+def until_signal() -> Iterator[asyncio.Event]:
     """An event that SIGINT and SIGTERM set, instead of ending the process."""
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,7 @@ The shared ones start when the first test asks for them.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -71,6 +72,15 @@ def _requires(request: pytest.FixtureRequest) -> None:
             if name in request.fixturenames:
                 request.getfixturevalue(name)
         _skip_without(*needed)
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_left() -> Iterator[None]:
+    """What a command of ours, run in this process, has set up to log: its stream is closed with the test."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,19 @@ from pydantic import SecretStr
 from streamer.broker import EmbeddedBroker
 from streamer.kafka.admin import check_cluster, ensure_topics
 from streamer.kafka.cluster import Topic, TopicRefused, connected
-from streamer.kafka.findings import Finding, agreement, durability, permission, room
+from streamer.kafka.findings import Finding, agreement, apart, durability, permission, room
 from streamer.kafka.reach import advertised, reach
 from streamer.kafka.wire import Operation, operations
-from streamer.settings import InputSettings, KafkaSettings, OutputSettings, SecuritySettings, Settings
+from streamer.settings import (
+    InputSettings,
+    KafkaSettings,
+    ModerationSettings,
+    OutputSettings,
+    RuleSettings,
+    SecuritySettings,
+    Settings,
+    TrendSettings,
+)
 from tests.brokers import Cluster, NodeCluster, StartCluster
 
 PASSWORD = "correct-horse"  # noqa: S105  # Of a broker that lives for one test.
@@ -95,6 +104,51 @@ async def test_topics_are_made_on_request(cluster: Cluster) -> None:
     ]
     assert sizes[1] == sizes[0] + 64 * 1024
     assert not any("made now" in finding.detail for finding in await check_cluster(wanted, True, 9, 1))
+
+
+def moderating(bootstrap: str) -> Settings:
+    rules = (RuleSettings(name="a", action="block", pattern="x"),)
+    return settings(bootstrap).model_copy(update={"moderation": ModerationSettings(rules=rules)})
+
+
+@pytest.mark.requires("admin")
+async def test_the_topics_of_moderation_are_looked_at_where_it_has_rules(cluster: Cluster) -> None:
+    """Without the review topic a worker cannot run; without the one of verdicts it can."""
+    wanted = moderating(cluster.bootstrap)
+    findings = await check_cluster(wanted, False, 3, 1)
+    assert f"review topic '{wanted.review_topic}'" in of(findings, "error")
+    assert list(of(findings, "warning")) == [f"verdict topic '{wanted.verdict_topic}'"]
+
+
+@pytest.mark.requires("admin")
+async def test_the_topics_of_moderation_are_made_on_request(cluster: Cluster) -> None:
+    """The review topic like the output's, with room for the input; of verdicts the newest of each review stay."""
+    wanted = moderating(cluster.bootstrap)
+    assert of(await check_cluster(wanted, True, 3, 1), "error") == {}
+    async with connected(wanted.kafka) as asked:
+        topics = [await asked.topic(name) for name in (wanted.review_topic, wanted.verdict_topic)]
+    assert [topic.partitions for topic in topics if topic is not None] == [3, 1]
+    size = int(config(cluster.bootstrap, wanted.input.topic, "max.message.bytes") or 0)
+    assert config(cluster.bootstrap, wanted.review_topic, "max.message.bytes") == str(size + 64 * 1024)
+    assert config(cluster.bootstrap, wanted.verdict_topic, "cleanup.policy") == "compact"
+    found = await check_cluster(wanted, False, 3, 1)
+    assert f"record size of review topic '{wanted.review_topic}'" in of(found, "ok")
+
+
+@pytest.mark.requires("admin")
+async def test_the_trends_topic_is_looked_for_where_it_is_used(cluster: Cluster) -> None:
+    """Made with the input topic's count, and kept for 30 days; with fewer partitions there is a warning."""
+    wanted = settings(cluster.bootstrap).model_copy(update={"trends": TrendSettings(enabled=True)})
+    assert f"trends topic '{wanted.trend_topic}'" in of(await check_cluster(wanted, False, 3, 1), "error")
+    findings = await check_cluster(wanted, True, 3, 1)
+    assert of(findings, "error") == {}
+    assert of(findings, "ok")[f"trends topic '{wanted.trend_topic}'"] == "made now: partitions: 3, replicas: 1"
+    assert config(cluster.bootstrap, wanted.trend_topic, "retention.ms") == "2592000000"
+    assert {f"permission to {verb} trends topic '{wanted.trend_topic}'" for verb in ("read", "write")} <= {
+        finding.subject for finding in findings
+    }
+    assert apart(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
+    assert apart(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
 
 
 @pytest.mark.requires("admin")

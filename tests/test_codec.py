@@ -6,6 +6,7 @@ import base64
 import json
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -19,6 +20,7 @@ from streamer.events import (
     DeadLetter,
     Headers,
     Outcome,
+    Outgoing,
     Reason,
     Record,
     Review,
@@ -26,6 +28,7 @@ from streamer.events import (
     Verdict,
     Weight,
 )
+from streamer.moderation import Rule, Rules
 from streamer.schema import LabelledReview, json_schema
 
 CREATED = 1_700_000_000_123
@@ -327,9 +330,9 @@ def test_structured_data_that_is_no_text_is_refused_in_the_text_format() -> None
 
 
 def test_a_result_has_every_field_of_the_schema() -> None:
-    """In the schema's order."""
+    """In the schema's order; what moderation decides only where it has rules."""
     event = labelled(review({"text": "好", "id": 7, "group": "p"}), include_input=True)
-    assert list(event) == list(LabelledReview.__annotations__)
+    assert list(event) == [name for name in LabelledReview.__annotations__ if name not in ("action", "rule")]
     assert event == {
         "id": "7",
         "label": "positive",
@@ -350,7 +353,68 @@ def test_a_result_has_every_field_of_the_schema() -> None:
 def test_evidence_and_input_are_left_out_when_not_asked_for() -> None:
     """Rather than null."""
     event = labelled(review({"text": ""}), Verdict("uncertain", 0.5, 0.5, 0, False))
-    assert set(LabelledReview.__annotations__) - set(event) == {"evidence", "input"}
+    assert set(LabelledReview.__annotations__) - set(event) == {"action", "rule", "evidence", "input"}
+
+
+HOLD = Rules(
+    [
+        Rule("trusted", "allow", field="user.role", equals=("trusted",)),
+        Rule("words", "block", groups=("p*",), pattern="坏"),
+        Rule("angry", "review", labels=("negative",)),
+    ]
+)
+
+
+def moderated(value: Any, verdict: Verdict, include_input: bool = False) -> Outgoing:
+    writing = replace(encoder(include_input), rules=HOLD, review_topic="held")
+    return writing.labelled(review(value, (("mine", b"1"),), Decoder(rules=HOLD)), verdict, NOW)
+
+
+NEGATIVE = Verdict("negative", 0.1, 0.9, 3, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "action", "rule"),
+    [
+        ({"text": "坏", "group": "p1"}, POSITIVE, "block", "words"),
+        ({"text": "坏", "group": "q1"}, POSITIVE, "allow", None),
+        ({"text": "坏"}, NEGATIVE, "review", "angry"),
+        ({"text": "坏", "group": "p1", "user": {"role": "trusted"}}, NEGATIVE, "allow", "trusted"),
+        ({"text": "坏", "group": "p1", "user": "trusted"}, NEGATIVE, "block", "words"),
+    ],
+)
+def test_a_result_says_what_moderation_decided(value: Any, verdict: Verdict, action: str, rule: str | None) -> None:
+    """By the text, the group and the fields of its input, and by the verdict; and so does what is counted."""
+    outgoing = moderated(value, verdict)
+    event = orjson.loads(outgoing.message.value or b"")
+    assert (event["action"], event.get("rule")) == (outgoing.action, outgoing.rule) == (action, rule)
+    assert ("rule" in event) is (rule is not None)
+
+
+def test_what_is_not_allowed_goes_to_the_review_topic_too() -> None:
+    """After the result, with its key and headers, evidence and all, and the input, whatever the output carries."""
+    for include_input in (False, True):
+        outgoing = moderated({"text": "坏", "group": "p1"}, POSITIVE, include_input)
+        result, held = outgoing.messages
+        assert held == result._replace(topic="held", value=held.value)
+        event, copy = orjson.loads(result.value or b""), orjson.loads(held.value or b"")
+        assert copy == event | {"input": {"text": "坏", "group": "p1"}}
+        assert copy["evidence"]
+        assert ("input" in event) is include_input
+
+
+def test_what_is_allowed_does_not() -> None:
+    """Nor anything where there is no such topic."""
+    assert moderated({"text": "好"}, POSITIVE).copies == ()
+    writing = replace(encoder(), rules=HOLD)
+    assert writing.labelled(review({"text": "坏"}, (), Decoder(rules=HOLD)), NEGATIVE, NOW).copies == ()
+
+
+def test_rules_on_fields_look_into_structured_cloudevents() -> None:
+    """Where the data is."""
+    value = {"specversion": "1.0", "data": {"text": "坏", "user": {"role": "trusted"}}}
+    headers = (("content-type", b"application/cloudevents+json"),)
+    assert review(value, headers, Decoder(rules=HOLD)).rules == (0,)
 
 
 def test_the_input_travels_byte_for_byte() -> None:
@@ -541,3 +605,14 @@ def test_the_limit_is_the_share_of_the_last_window(ratio: float, window: int, ou
     for outcome in outcomes:
         latest.append(outcome)
         assert limit.observe(outcome) == (len(latest) == window and sum(latest) > ratio * window)
+
+
+@given(st.floats(0, 1), st.one_of(st.none(), st.text(max_size=300)), st.integers(0, 4_000_000_000_000))
+def test_what_counts_is_what_is_published(score: float, group: str | None, event_time: int) -> None:
+    """The tally of a result: its score to the last digit, the second of its event time, the beginning of its group."""
+    record = Record("reviews", 0, 1, 0, None, b"{}")
+    outgoing = Encoder("out", "dead", "group", "m", "1").labelled(
+        Review(record, "a", None, event_time, group), Verdict("negative", score, 0.9, 1, False), 0
+    )
+    event = json.loads(outgoing.message.value or b"")
+    assert outgoing.tally == (event_time // 1000, group and group[:256], "negative", round(event["score"] * 1_000_000))

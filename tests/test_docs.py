@@ -18,13 +18,30 @@ from pydantic import BaseModel
 from docs import generate
 from streamer.cli import Exit
 from streamer.codec import Encoder
-from streamer.events import DeadLetter, Headers, Reason, Record, Review, Tombstone, Verdict, Weight
+from streamer.events import (
+    DeadLetter,
+    Headers,
+    Reason,
+    Record,
+    Review,
+    Tally,
+    Tombstone,
+    TopicPartition,
+    Verdict,
+    Weight,
+)
 from streamer.metrics import Metrics
+from streamer.moderation import Rule, Rules
 from streamer.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
 from streamer.settings import PREFIX, Settings
+from streamer.trends import Ledger
+from streamer.trends import encode as encode_counts
+from streamer.trends.schema import trend_schema
+from streamer.verdicts import encode, encode_undo, verdict_on
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
+MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
 VERDICT = Verdict("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
@@ -80,7 +97,7 @@ def test_the_schema_is_a_schema() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert (schema["$id"], schema["title"]) == (SCHEMA_ID, "LabelledReview")
     assert list(schema["properties"]) == list(LabelledReview.__annotations__)
-    assert set(schema["properties"]) - set(schema["required"]) == {"evidence", "input"}
+    assert set(schema["properties"]) - set(schema["required"]) == {"action", "rule", "evidence", "input"}
     assert all("description" in field or "$ref" in field for field in schema["properties"].values())
 
 
@@ -125,7 +142,7 @@ def test_what_is_no_result_is_refused(changes: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return asyncapi("reviews", "reviews.labelled", "reviews.dlq")
+    return asyncapi("reviews", "reviews.labelled", "reviews.dlq", "reviews.held", "verdicts", "reviews.labelled.trends")
 
 
 def references(node: Any) -> Iterator[str]:
@@ -155,6 +172,10 @@ def test_the_document_has_what_asyncapi_requires(document: dict[str, Any]) -> No
         "input": "reviews",
         "output": "reviews.labelled",
         "deadLetters": "reviews.dlq",
+        "held": "reviews.held",
+        "verdicts": "verdicts",
+        "trends": "reviews.labelled.trends",
+        "alerts": None,
     }
     assert all(message["payload"] and message["contentType"] for message in document["components"]["messages"].values())
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for names in document["components"].values() for name in names)
@@ -179,7 +200,8 @@ def test_operations_use_the_messages_of_their_channels(document: dict[str, Any])
         actions[channel.removeprefix("#/channels/")] = operation["action"]
         expected = [f"{channel}/messages/{name}" for name in resolved(document, channel)["messages"]]
         assert [message["$ref"] for message in operation["messages"]] == expected
-    assert actions == {"input": "receive", "output": "send", "deadLetters": "send"}
+    assert actions.pop("input") == "receive"
+    assert actions == dict.fromkeys(("output", "deadLetters", "held", "verdicts", "trends", "alerts"), "send")
 
 
 def check(document: dict[str, Any], name: str, value: Any) -> None:
@@ -198,6 +220,15 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for reason in Reason:
         dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
+    held = MODERATING.labelled(Review(RECORD, "a", "r1", 7, None, (0,)), VERDICT, 7)
+    assert [message.topic for message in held.messages] == ["out", "held"]
+    for message in held.messages:
+        check(document, "LabelledReview", json.loads(message.value or b""))
+        check(document, "ResultHeaders", _text(message.headers))
+    verdict = verdict_on(json.loads(held.copies[0].value or b""), "block", "ann", 7, "negative", "a")
+    for message in (encode("verdicts", verdict, 7), encode_undo("verdicts", verdict["source"], 7)):
+        check(document, "VerdictHeaders", _text(message.headers))
+        check(document, "ModerationVerdict" if message.value else "Tombstone", json.loads(message.value or b"null"))
 
 
 def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> None:
@@ -243,7 +274,7 @@ def test_what_the_page_names_is_there() -> None:
     assert set(re.findall(rf"{PREFIX}[A-Z_0-9]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
     sections = "|".join(name for name in Settings.model_fields if name != "drain_timeout_ms")
     assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
-    metrics = {family.name for family in Metrics().registry.collect()}
+    metrics = {family.name for family in Metrics().registry.collect() if not family.name.startswith("process_")}
     assert {name.removesuffix("_total") for name in re.findall(r"streamer_[a-z_]+", OPERATIONS)} == metrics
 
 
@@ -256,3 +287,24 @@ def test_every_reason_is_explained() -> None:
     """Each on a line."""
     table = OPERATIONS[OPERATIONS.index("| `dlq.reason` |") :].split("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Reason)
+
+
+def test_counts_are_as_their_schema_says() -> None:
+    """What the ledger publishes; and the schema is closed."""
+    ledger, source = Ledger(), TopicPartition("reviews", 1)
+    ledger.assign(source, (3, 4), 0)
+    ledger.add(source, 3, [(0, Tally(7, "a", "positive", 5)), (1, Tally(7, None, "negative", 1_000_000)), (2, None)])
+    (counted,) = ledger.upto(source, 3)
+    value = json.loads(encode_counts(counted))
+    schema = trend_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    validator.validate(value)
+    for wrong in (
+        {"more": 1},
+        {"epoch": 3},
+        {"cells": [[7, "a", 1, 0, 0]]},
+        {"source": {**value["source"], "more": 1}},
+    ):
+        with pytest.raises(ValidationError):
+            validator.validate(value | wrong)

@@ -71,6 +71,7 @@ def test_sigterm_while_busy_drains_and_repeats_nothing(job: Job, tmp_path: Path)
     produced = job.fill(30_000)
     with running(job.environment, tmp_path / "first") as first:
         first.wait_for(2_000)
+        assert first.metric("streamer_ready") == 1
         begin = time.monotonic()
         assert first.stop() == 0, first.log
         assert time.monotonic() - begin < 30

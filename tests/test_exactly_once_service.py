@@ -78,9 +78,11 @@ def test_workers_that_join_and_leave_repeat_nothing(job: Job, tmp_path: Path) ->
     """One joins while the other is busy; the first leaves, by SIGTERM; partitions change hands twice."""
     produced = job.fill(2_000)
     with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
-        # Whichever joins first could label all there is before the other has joined.
-        while min(worker.metric("streamer_records_total") for worker in (first, second)) < 500:
-            produced |= job.fill(1_000)
+        # Whichever joins first could label all there is before the other has joined: so it is fed while they come.
+        while min(done := [worker.metric("streamer_records_total") for worker in (first, second)]) < 500:
+            if sum(done) > len(produced) - 1_000:
+                produced |= job.fill(1_000)
+            time.sleep(0.1)
         assert first.stop() == 0, first.log
         produced |= job.fill(2_000)
         results = job.results(len(produced))

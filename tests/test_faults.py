@@ -54,6 +54,13 @@ def test_a_missing_topic_is_named(job: Job, which: str, tmp_path: Path) -> None:
     ends_with(job, 2, "'no-such-topic' does not exist, or may not be seen: `streamer check`", tmp_path / "log")
 
 
+@pytest.mark.requires("admin")
+def test_a_missing_trends_topic_is_named(job: Job, tmp_path: Path) -> None:
+    """Where trends are enabled, in the same way."""
+    job.settings = {"STREAMER_TRENDS__ENABLED": "true", "STREAMER_TRENDS__TOPIC": "no-such-topic"}
+    ends_with(job, 2, "'no-such-topic' does not exist, or may not be seen: `streamer check`", tmp_path / "log")
+
+
 def test_a_damaged_model_is_refused(job: Job, tmp_path: Path) -> None:
     """Exit code 3, with the file that is not what the manifest says."""
     copy = tmp_path / "model"

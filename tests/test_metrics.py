@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,19 @@ TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, 
                 ("streamer_records_total", {"outcome": "dead_letter"}, 1),
                 ("streamer_dead_letters_total", {"reason": "not_json"}, 1),
                 ("streamer_latency_seconds_count", {}, 1),
+            ],
+        ),
+        (
+            lambda metrics: metrics.finished(
+                [Outgoing(Outcome.LABELLED, MESSAGE, None, "negative", "block", "abuse", (MESSAGE,))] * 2
+                + [Outgoing(Outcome.LABELLED, MESSAGE, None, "positive", "allow")],
+                [0.2] * 3,
+                [7.0] * 3,
+            ),
+            [
+                ("streamer_records_total", {"outcome": "labelled"}, 3),
+                ("streamer_decisions_total", {"action": "block", "rule": "abuse"}, 2),
+                ("streamer_decisions_total", {"action": "allow", "rule": ""}, 1),
             ],
         ),
         (
@@ -165,12 +179,32 @@ def told() -> Metrics:
 def test_names_follow_prometheus_s_rules() -> None:
     """One prefix, base units, `_total` for counters only, and a sentence of help."""
     for family in told().registry.collect():
+        if family.name.startswith("process_"):
+            continue  # prometheus_client's own, by the names that every exporter gives them.
         assert re.fullmatch(r"streamer(_[a-z]+)+", family.name)
         assert not re.search(r"_(ms|milliseconds|minutes|percent|bytes_|kb|count|sum|bucket|total)$", family.name)
         assert family.documentation.endswith(".")
         for sample in family.samples:
             assert sample.name.endswith("_total") == (family.type == "counter") or sample.name.endswith("_created")
             assert all(re.fullmatch(r"[a-z]+", label) for label in sample.labels if label != "le")
+
+
+def test_what_is_alerted_on_begins_at_0() -> None:
+    """Prometheus sees no increase on a series that begins with its first event."""
+    metrics = Metrics()
+    for reason in Reason:
+        assert metrics.registry.get_sample_value("streamer_dead_letters_total", {"reason": reason.value}) == 0
+    for outcome in CommitOutcome:
+        assert metrics.registry.get_sample_value("streamer_commits_total", {"outcome": outcome.value}) == 0
+    assert metrics.registry.get_sample_value("streamer_model_reloads_total", {"outcome": "refused"}) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prometheus_client reads /proc")
+def test_the_process_s_memory_is_told() -> None:
+    """With its CPU time and its start, by prometheus_client."""
+    memory = Metrics().registry.get_sample_value("process_resident_memory_bytes")
+    assert memory is not None
+    assert memory > 10_000_000
 
 
 def test_what_is_rendered_can_be_parsed() -> None:

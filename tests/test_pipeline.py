@@ -15,7 +15,7 @@ from streamer.codec import Decoder, Encoder
 from streamer.events import CommitOutcome, Message, Record, TopicPartition, Verdict
 from streamer.metrics import Metrics
 from streamer.pipeline import Brain, Limits, Pipeline, TooManyDeadLetters
-from streamer.ports import Judge
+from streamer.ports import Judge, Tracer
 from streamer.tokenise import PAD, UNKNOWN, Encoded, Vocabulary
 
 FIRST, SECOND = TopicPartition("reviews", 0), TopicPartition("reviews", 1)
@@ -114,7 +114,7 @@ def judge(reviews: Sequence[Encoded]) -> list[Verdict]:
 class Bench:
     """A pipeline, its ends, and its metrics."""
 
-    def __init__(self, limits: Limits, judge: Judge = judge) -> None:
+    def __init__(self, limits: Limits, judge: Judge = judge, tracer: Tracer | None = None) -> None:
         self._judge_all = judge
         self.source, self.delivery, self.metrics = Source(), Delivery(), Metrics()
         self.judged: list[int] = []
@@ -127,6 +127,7 @@ class Bench:
             Encoder("labelled", "dead", "group", "model", "1"),
             limits,
             self.metrics,
+            tracer=tracer,
         )
 
     def _judge(self, reviews: Sequence[Encoded]) -> list[Verdict]:
@@ -140,9 +141,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(limits: Limits | None = None, judge: Judge = judge) -> AsyncIterator[Bench]:
+async def running(
+    limits: Limits | None = None, judge: Judge = judge, tracer: Tracer | None = None
+) -> AsyncIterator[Bench]:
     """A pipeline at work with both partitions, told to stop at the end of the block."""
-    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0), judge)
+    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0), judge, tracer)
     await bench.pipeline.on_assigned([FIRST, SECOND])
     task = asyncio.create_task(bench.pipeline.run())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -123,6 +124,10 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
         ("HTTP__ENABLED", "maybe", "http.enabled"),
         ("HTTP__PORT", "65536", "http.port"),
         ("HTTP__STALLED_AFTER_MS", "0", "http.stalled_after_ms"),
+        ("DASHBOARD__PORT", "65536", "dashboard.port"),
+        ("DASHBOARD__TOKEN", "short", "dashboard.token"),
+        ("DASHBOARD__HISTORY_MINUTES", "0", "dashboard.history_minutes"),
+        ("DASHBOARD__QUEUE_SIZE", "1", "dashboard.queue_size"),
         ("LOG__LEVEL", "LOUD", "log.level"),
         ("LOG__FORMAT", "xml", "log.format"),
         ("DRAIN_TIMEOUT_MS", "0", "drain_timeout_ms"),
@@ -158,6 +163,8 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
         ({"OUTPUT__TOPIC": "reviews"}, "input.topic, output.topic and dead_letters.topic must differ"),
         ({"DEAD_LETTERS__TOPIC": "reviews"}, "input.topic, output.topic and dead_letters.topic must differ"),
         ({"OUTPUT__TOPIC": "reviews.dlq"}, "input.topic, output.topic and dead_letters.topic must differ"),
+        ({"TRENDS__TOPIC": "reviews"}, "trends.topic and trends.alert_topic must differ"),
+        ({"TRENDS__ALERT_TOPIC": "reviews.labelled.trends"}, "trends.topic and trends.alert_topic must differ"),
         ({"MODEL__UNCERTAIN_LOW": "0.7", "MODEL__UNCERTAIN_HIGH": "0.6"}, "uncertain_low is above uncertain_high"),
         (
             {
@@ -300,3 +307,99 @@ def test_no_message_quotes_a_secret_of_the_file(monkeypatch: pytest.MonkeyPatch,
     """Nor what stands on its line."""
     write(monkeypatch, tmp_path, f"[kafka.security]\n{line.format(SECRET)}\n")
     assert SECRET not in refusal()
+
+
+# Moderation rules
+
+
+def rule(**fields: object) -> dict[str, object]:
+    return {"name": "abuse", "action": "block", "pattern": "x"} | fields
+
+
+def test_rules_are_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In their order; one value stands for a list of it."""
+    write(
+        monkeypatch,
+        tmp_path,
+        '[moderation]\ndefault = "review"\n'
+        '[[moderation.rules]]\nname = "a"\naction = "block"\nlabel = "negative"\nscore_max = 0.2\ngroup = "p-*"\n'
+        '[[moderation.rules]]\nname = "b"\naction = "allow"\nfield = "user.role"\nequals = ["x", 1, true]\n',
+    )
+    moderation = load().moderation
+    first, second = moderation.rules
+    assert (moderation.default, first.name, second.name) == ("review", "a", "b")
+    assert (first.label, first.score_max, first.group) == (("negative",), 0.2, ("p-*",))
+    assert (second.field, second.equals) == ("user.role", ("x", 1, True))
+    assert [type(value) for value in second.equals] == [str, int, bool]
+
+
+def test_rules_are_read_from_a_variable_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes the place of the file's."""
+    given(monkeypatch, STREAMER_MODERATION__RULES=json.dumps([rule(name="傻")]))
+    assert [one.name for one in load().moderation.rules] == ["傻"]
+
+
+def test_the_topics_of_moderation_follow_the_output_s() -> None:
+    """Unless they are named."""
+    settings = load({"output": {"topic": "out"}})
+    assert (settings.review_topic, settings.verdict_topic) == ("out.review", "out.verdicts")
+    named = load({"moderation": {"review_topic": "r", "verdict_topic": "v"}})
+    assert (named.review_topic, named.verdict_topic) == ("r", "v")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (rule(pattern="(?=a)"), r"abuse\.pattern .*look-around"),
+        (rule(pattern=r"(a)\1"), r"abuse\.pattern .*back-references"),
+        (rule(pattern="("), r"abuse\.pattern .*missing \)"),
+        (rule(pattern=""), r"abuse\.pattern .*at least 1"),
+        (rule(action="blok"), r"abuse\.action .*'allow', 'review' or 'block'"),
+        (rule(label="bad"), r"abuse\.label\.0 "),
+        (rule(label=[]), r"abuse\.label .*empty list"),
+        (rule(score_min=-0.1), r"abuse\.score_min "),
+        (rule(score_min=0.5, score_max=0.4), r"abuse .*score_min is above score_max"),
+        (rule(group=""), r"abuse\.group\.0 "),
+        (rule(field="a..b"), r"abuse\.field .*empty part"),
+        (rule(equals="x"), r"abuse .*give field too"),
+        (rule(field="a", equals=[{"b": 1}]), r"abuse\.equals\.0 .*neither a string"),
+        (rule(field="a", equals=float("nan")), r"abuse\.equals\.0 "),
+        (rule(patern="x"), r"abuse\.patern .*not permitted"),
+        ({"name": "abuse", "action": "block"}, r"abuse .*no condition"),
+        ({"action": "block", "pattern": "x"}, r"2\.name .*required"),
+        (rule(name="a b"), r"a b\.name "),
+        (rule(name="good"), r"good\.name .*two rules"),
+        (5, r"2 .*valid dictionary"),
+    ],
+)
+def test_a_wrong_rule_is_named_with_its_field(wrong: object, message: str) -> None:
+    """By its number where it has no name."""
+    with pytest.raises(SettingsError, match=rf"^moderation\.rules\.{message}") as refused:
+        load({"moderation": {"rules": [rule(name="good"), wrong]}})
+    assert "(STREAMER_MODERATION__RULES)" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_list_of_rules_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what is no JSON."""
+    given(monkeypatch, STREAMER_MODERATION__RULES='{"name": "abuse"}')
+    assert refusal().startswith("moderation.rules (STREAMER_MODERATION__RULES): ")
+    given(monkeypatch, STREAMER_MODERATION__RULES='[{"name"')
+    assert "moderation" in refusal()
+
+
+def test_rules_and_topics_must_fit_the_rest() -> None:
+    """There are no fields in bare text; held reviews must not come back in."""
+    with pytest.raises(SettingsError, match=r"moderation\.rules\.abuse\.field: with input\.format text"):
+        load({"input": {"format": "text"}, "moderation": {"rules": [rule(field="role")]}})
+    for topics in ({"review_topic": "reviews"}, {"verdict_topic": "reviews.labelled"}):
+        with pytest.raises(SettingsError, match=r"moderation\.verdict_topic must differ"):
+            load({"moderation": {"rules": [rule()], **topics}})
+        assert load({"moderation": topics}).moderation.rules == ()  # Off: nothing goes there.
+
+
+@pytest.mark.parametrize("url", ["ftp://worker:8080", "worker:8080", "http://", "file:///etc/passwd"])
+def test_a_worker_of_the_dashboard_is_a_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Of http or https: nothing else is ever opened."""
+    given(monkeypatch, STREAMER_DASHBOARD__WORKERS=f'["{url}"]')
+    assert "a worker is an http or https URL" in refusal()

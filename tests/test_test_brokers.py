@@ -240,11 +240,6 @@ def test_no_engine_on_this_machine_is_unavailable(host: str, monkeypatch: pytest
         container.detect()
 
 
-def test_properties_become_the_image_s_environment() -> None:
-    """By the image's rule for dots, dashes and underscores."""
-    assert container.environment({"a.b-c_d": "1"}) == {"KAFKA_HEAP_OPTS": "-Xmx512m", "KAFKA_A_B___C__D": "1"}
-
-
 def broken(wanted: Wanted) -> Cluster:
     raise Unavailable("no luck today")
 

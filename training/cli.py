@@ -143,7 +143,15 @@ def run_all(recipe: RecipeName, options: Options, resume: Resume = False, artefa
 
 def _recipe(name: str, options: Options) -> Recipe:
     recipe = with_changes(read_recipe(name), options.changes or ())
-    return with_own(recipe, options.csv, options.text_column, options.label_column, options.language or "zh")
+    language = options.language or "zh"
+    if options.verdicts is not None:
+        from training.verdicts import with_verdicts
+
+        folder = _folder(recipe, options)
+        recipe = with_verdicts(recipe, options.verdicts, options.verdict_labels, language, folder, options.force, say)
+    elif options.verdict_labels is not None:
+        raise RecipeError("--verdict-labels goes with --verdicts")
+    return with_own(recipe, options.csv, options.text_column, options.label_column, language)
 
 
 def _folder(recipe: Recipe, options: Options) -> Path:

@@ -43,6 +43,19 @@ class Options:
     language: Annotated[
         str | None, typer.Option(help="For the figures by language only.", rich_help_panel=_OWN, show_default="zh")
     ] = None
+    verdicts: Annotated[
+        str | None,
+        typer.Option(
+            help="What moderators decided, added to the recipe's: a .jsonl export, also .gz, or `topic`.",
+            rich_help_panel=_OWN,
+        ),
+    ] = None
+    verdict_labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ACTION=LABEL,…", help="What verdicts without a label mean: block=negative.", rich_help_panel=_OWN
+        ),
+    ] = None
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

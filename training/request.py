@@ -54,7 +54,7 @@ def with_own(recipe: Recipe, table: Path | None, text: str, label: str, language
     """The recipe with the reviews of the user's table added; raises RecipeError when there is no review at all."""
     if table is None:
         if not recipe.data:
-            raise RecipeError(f"recipe {recipe.name} has no data of its own: give --csv")
+            raise RecipeError(f"recipe {recipe.name} has no data of its own: give --csv or --verdicts")
         return recipe
     own = Source(
         name="own",

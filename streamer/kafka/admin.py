@@ -7,21 +7,33 @@ from typing import NamedTuple
 
 from streamer.kafka.cluster import Cluster, Topic, TopicHidden, TopicRefused, connected
 from streamer.kafka.errors import KafkaFault
-from streamer.kafka.findings import Finding, agreement, durability, grantee, permission, room, transactions
+from streamer.kafka.findings import (
+    Finding,
+    Severity,
+    agreement,
+    apart,
+    durability,
+    grantee,
+    permission,
+    room,
+    transactions,
+)
 from streamer.kafka.reach import advertised, bootstrap
 from streamer.kafka.wire import Operation
 from streamer.settings import KafkaSettings, Settings
 
 # What a new topic takes beyond the input topic's largest record, where it carries such records along.
 _ROOM = 64 * 1024
+_TREND_RETENTION_MS = 30 * 86_400_000  # As long as readers keep counts by the hour.
 
 
 class _Role(NamedTuple):
-    """One of the three topics, and what the service does with it."""
+    """One of the topics, and what the service does with it; `needed` when it cannot run without."""
 
     topic: str
     name: str
-    operation: Operation
+    operations: tuple[Operation, ...]
+    needed: bool = True
 
     @property
     def subject(self) -> str:
@@ -61,12 +73,12 @@ async def check_cluster(settings: Settings, create_topics: bool, partitions: int
 
 
 async def ensure_topics(settings: Settings, partitions: int, replication: int) -> list[str]:
-    """Make those of the three topics that are missing, and return their names.
+    """Make those of the topics that are missing, and return their names; those of moderation where it has rules.
 
-    The input topic gets `partitions`, the output topic as many as the input topic has, and the dead letters one:
-    they are few, and so they stay in the order in which they came. Where records are carried along whole, the new
-    topic takes larger ones than the input topic. A replication of -1 is the cluster's default; from 3 on, writes
-    wait for 2. Raises KafkaFault.
+    The input topic gets `partitions`, the output topic, the trends and the review topic as many as the input topic
+    has, and dead letters and verdicts one: they are few, and so they stay in the order in which they came. Where
+    records are carried along whole, the new topic takes larger ones than the input topic; of verdicts the newest of
+    each review are kept. A replication of -1 is the cluster's default; from 3 on, writes wait for 2. Raises KafkaFault.
     """
     made = []
     async with connected(settings.kafka) as cluster:
@@ -82,9 +94,19 @@ async def ensure_topics(settings: Settings, partitions: int, replication: int) -
 
 def _roles(settings: Settings) -> Iterator[_Role]:
     """The input topic comes first: the others are made after it."""
-    yield _Role(settings.input.topic, "input", Operation.READ)
-    yield _Role(settings.output.topic, "output", Operation.WRITE)
-    yield _Role(settings.dead_letter_topic, "dead-letter", Operation.WRITE)
+    yield _Role(settings.input.topic, "input", (Operation.READ,))
+    yield _Role(settings.output.topic, "output", (Operation.WRITE,))
+    yield _Role(settings.dead_letter_topic, "dead-letter", (Operation.WRITE,))
+    if settings.trends.enabled:  # Read by who takes a partition over: where to go on counting.
+        yield _Role(settings.trend_topic, "trends", (Operation.WRITE, Operation.READ))
+    if settings.moderation.rules:
+        yield _Role(settings.review_topic, "review", (Operation.WRITE,))
+        yield _Role(settings.verdict_topic, "verdict", (Operation.WRITE,), needed=False)
+
+
+def _carries(settings: Settings, role: _Role) -> bool:
+    """Whether the input is carried along in this topic's records."""
+    return role.name in ("dead-letter", "review") or (role.name == "output" and settings.output.include_input)
 
 
 def _user(kafka: KafkaSettings) -> str | None:
@@ -101,18 +123,21 @@ async def _topics(cluster: Cluster, settings: Settings, new: _New | None) -> lis
         found.append(finding)
         if topic is not None:
             there[role.topic] = topic
-    source, output, dead = (there.get(role.topic) for role in roles)
+    source, output = there.get(settings.input.topic), there.get(settings.output.topic)
     if source and output:
         found.append(agreement(source, output))
-    if source and dead:
-        found.append(room(source, dead, roles[2].subject))
-    if source and output and settings.output.include_input:
-        found.append(room(source, output, roles[1].subject))
+    carrying = [role for role in (roles[2], roles[1], *roles[3:]) if _carries(settings, role)]
+    if source:
+        found += [room(source, there[role.topic], role.subject) for role in carrying if role.topic in there]
+    counted = there.get(settings.trend_topic) if settings.trends.enabled else None
+    if source and counted:
+        found.append(apart(source, counted))
     found += [durability(there[role.topic], role.subject) for role in roles[1:] if role.topic in there]
     user = _user(settings.kafka)
     for role in roles:
-        if role.topic in there:
-            found.append(permission(there[role.topic].allowed, role.operation, role.subject, user))
+        if role.topic in there and role.needed:
+            allowed = there[role.topic].allowed
+            found += [permission(allowed, operation, role.subject, user) for operation in role.operations]
     return found
 
 
@@ -125,12 +150,14 @@ async def _look(
         topic = await cluster.topic(role.topic)
         if topic is None:
             if new is None:
-                return Finding("error", role.subject, "does not exist; `streamer check --create-topics` makes it"), None
+                missing: Severity = "error" if role.needed else "warning"
+                return Finding(missing, role.subject, "does not exist; `streamer check --create-topics` makes it"), None
             topic = await _make(cluster, settings, role, source, new)
             before = "made now: "
     except TopicHidden:
-        detail = f"does not exist, or may not be seen: grant {role.operation.name} to {grantee(_user(settings.kafka))}"
-        return Finding("error", role.subject, detail), None
+        granted = " and ".join(operation.name for operation in role.operations)
+        detail = f"does not exist, or may not be seen: grant {granted} to {grantee(_user(settings.kafka))}"
+        return Finding("error" if role.needed else "warning", role.subject, detail), None
     except TopicRefused as error:
         return Finding("error", role.subject, f"does not exist and was not made: {error}"), None
     if topic.leaderless:
@@ -140,16 +167,16 @@ async def _look(
 
 
 async def _make(cluster: Cluster, settings: Settings, role: _Role, source: Topic | None, new: _New) -> Topic:
-    carries = role.name == "dead-letter" or (role.name == "output" and settings.output.include_input)
     config = {"min.insync.replicas": "2"} if new.replication >= 3 else {}
-    if carries and source is not None and source.max_message_bytes is not None:
+    if role.name == "verdict":
+        config["cleanup.policy"] = "compact"
+    if _carries(settings, role) and source is not None and source.max_message_bytes is not None:
         config["max.message.bytes"] = str(source.max_message_bytes + _ROOM)
-    counts = {
-        "input": new.partitions,
-        "output": new.partitions if source is None else source.partitions,
-        "dead-letter": 1,
-    }
-    await cluster.create(role.topic, counts[role.name], new.replication, config)
+    if role.name == "trends":
+        config |= {"cleanup.policy": "delete", "retention.ms": str(_TREND_RETENTION_MS)}
+    alike = new.partitions if source is None else source.partitions
+    counts = {"input": new.partitions, "output": alike, "trends": alike, "review": alike}
+    await cluster.create(role.topic, counts.get(role.name, 1), new.replication, config)
     topic = await cluster.topic(role.topic)
     if topic is None:
         raise TopicRefused("it was made, and is gone again")

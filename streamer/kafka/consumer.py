@@ -186,6 +186,11 @@ class Consumer:
                 self._listener.early.pop(partition, None)
             self._consumer.seek(KafkaPartition(*partition), position)
 
+    @property
+    def generation(self) -> int:
+        """Of our membership in the group: each rebalance has a higher one; 0 where we are no member."""
+        return max(0, getattr(self._consumer._coordinator, "generation", 0))
+
     def watermarks(self) -> dict[TopicPartition, int]:
         """End offset of each assigned partition, as far as it is known."""
         ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment()}

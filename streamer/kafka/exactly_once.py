@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.cluster import connected
+from streamer.kafka.counts import Counts
 from streamer.kafka.errors import BrokerUnreachable, TopicMissing
 from streamer.kafka.ids import Brokers, close
 from streamer.kafka.producer import Acknowledgement
@@ -40,14 +41,21 @@ class ExactlyOnce:
     """
 
     def __init__(
-        self, kafka: KafkaSettings, compression: str, transaction_timeout_ms: int = 60_000, prefix: str = "streamer"
+        self,
+        kafka: KafkaSettings,
+        compression: str,
+        transaction_timeout_ms: int = 60_000,
+        prefix: str = "streamer",
+        counts: Counts | None = None,
     ) -> None:
         """transaction_timeout_ms: after so long the broker aborts an open transaction, for readers wait behind it.
         Well above the commit interval, at most the broker's `transaction.max.timeout.ms`, and some seconds: the
         broker also waits no longer for the replicas of its transaction log.
         prefix: of the transactional ids, `<prefix>/<group>/<topic>/<partition>`: what an ACL can name.
+        counts: what each transaction publishes of the trends.
         """
         self._brokers = Brokers(kafka, client_options(kafka), compression, transaction_timeout_ms, prefix)
+        self._counts = counts
         self._partitions: dict[TopicPartition, Transactions] = {}
         self._commit_timeout = kafka.request_timeout_ms / 1000
         # aiokafka sends no heartbeats while partitions are being assigned.
@@ -56,7 +64,7 @@ class ExactlyOnce:
     async def start(self, *topics: str) -> None:
         """Look whether `topics` are there; nothing stays connected. Raises BrokerUnreachable and TopicMissing."""
         async with connected(self._brokers.kafka) as cluster:
-            for topic in topics:
+            for topic in (*topics, *([self._counts.topic] if self._counts else [])):
                 if await cluster.topic(topic) is None:
                     raise TopicMissing(topic)
 
@@ -86,14 +94,23 @@ class ExactlyOnce:
                 f"kafka.bootstrap_servers {self._brokers.kafka.bootstrap_servers}: "
                 f"no transactions within {self._assign_timeout:g} s"
             ) from None
+        if self._counts is not None:
+            try:
+                await self._counts.assigned(partitions)
+            except BaseException:
+                await _each(close(producer) for producer in producers)
+                raise
         for partition, producer in zip(partitions, producers, strict=True):
-            self._partitions[partition] = Transactions(self._brokers, partition, producer, offsets[partition])
+            committed = offsets[partition]
+            self._partitions[partition] = Transactions(self._brokers, partition, producer, committed, self._counts)
         return {partition: offset for partition, offset in offsets.items() if offset >= 0}
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Abort what is open of these partitions and close their producers, within some seconds. Commit before."""
         given_up = [self._partitions.pop(partition) for partition in partitions if partition in self._partitions]
         await _each(transactions.close() for transactions in given_up)
+        if self._counts is not None:
+            self._counts.revoked(partitions)
 
     async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
         """Take over what the next records of a partition have become; `next_offset` is the one after the last.

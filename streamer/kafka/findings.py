@@ -46,6 +46,19 @@ def agreement(source: Topic, output: Topic) -> Finding:
     )
 
 
+def apart(source: Topic, trends: Topic) -> Finding:
+    """Whether each partition's counts have a partition of the trends topic to themselves."""
+    subject = f"partitions of trends topic {trends.name!r}"
+    if trends.partitions >= source.partitions:
+        return Finding("ok", subject, f"{trends.partitions}, one for each of the input topic")
+    return Finding(
+        "warning",
+        subject,
+        f"{trends.partitions}, but the input topic has {source.partitions}: counts share partitions, and a worker that "
+        "takes one over may have to read far back. Give both topics the same count",
+    )
+
+
 def room(source: Topic, target: Topic, subject: str) -> Finding:
     """Whether a topic takes the largest record of the input topic and the headers that are added to it."""
     subject = f"record size of {subject}"

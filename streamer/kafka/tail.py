@@ -18,6 +18,8 @@ from streamer.kafka.errors import KafkaFault, TopicMissing
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
+_FETCH_BYTES, _FETCH_WAIT_MS = 1 << 20, 500  # aiokafka's own defaults.
+
 
 class Tail:
     """One reader of all partitions of a topic, inside its `async with` block.
@@ -34,18 +36,25 @@ class Tail:
         start: Literal["beginning", "end"] = "end",
         since_ms: int | None = None,
         group_id: str | None = None,
+        fetch_bytes: int = _FETCH_BYTES,
+        fetch_wait_ms: int = _FETCH_WAIT_MS,
     ) -> None:
         """Reading begins at `start`, unless there is
 
         since_ms: the first record of that time (milliseconds since the epoch); older ones are left out.
         group_id: the offsets committed in this group, which `commit` moves on. One such reader at a time: two would
             read the same, and nothing stops them.
+
+        fetch_bytes: of a partition at a time, about; little for who looks at samples.
+        fetch_wait_ms: how long the broker waits for something to answer; `ends` waits behind that.
         """
         self._kafka = kafka
         self._topic = topic
         self._start = start
         self._since_ms = since_ms
         self._group_id = group_id
+        self._fetch_bytes = fetch_bytes
+        self._fetch_wait_ms = fetch_wait_ms
         self._partitions: list[KafkaPartition] = []
 
     async def __aenter__(self) -> Self:
@@ -60,6 +69,8 @@ class Tail:
             auto_offset_reset="earliest",  # Where retention has overtaken us.
             enable_auto_commit=False,
             isolation_level="read_committed",
+            max_partition_fetch_bytes=self._fetch_bytes,
+            fetch_max_wait_ms=self._fetch_wait_ms,
         )
         self._consumer.assign(self._partitions)
         try:
@@ -68,19 +79,20 @@ class Tail:
                 for partition, offset in (await self._begin()).items():
                     self._consumer.seek(partition, offset)
         except BaseException:
-            await self._consumer.stop()
+            await self._close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._close()
 
-    async def poll(self, wait: float) -> list[Record]:
-        """The next records, each partition's in order; none after `wait` seconds without any."""
+    async def poll(self, wait: float, most: int | None = None) -> list[Record]:
+        """The next records, each partition's in order, at most so many; none after `wait` seconds without any."""
+        most = most or self._kafka.max_poll_records
         with self._faults():
-            polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._kafka.max_poll_records)
+            polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=most)
         return [
             Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
             for records in polled.values()
@@ -97,6 +109,11 @@ class Tail:
         with self._faults():
             ends = await self._consumer.end_offsets(self._partitions)
         return {TopicPartition(*partition): end for partition, end in ends.items()}
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on from these offsets; what was fetched and not yet polled is forgotten."""
+        for partition, offset in positions.items():
+            self._consumer.seek(KafkaPartition(*partition), offset)
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """Make the next offset of each partition the group's place to go on from; without a group it cannot."""
@@ -124,6 +141,13 @@ class Tail:
             return dict(first)  # Nothing even since 1970: this broker has no index by time.
         return {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
 
+    async def _close(self) -> None:
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:  # Of aiokafka's own tasks, where the broker is away.
+            if _cancelled():
+                raise
+
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
         try:
@@ -131,3 +155,15 @@ class Tail:
         except (KafkaError, OSError) as error:
             why = str(error) or type(error).__name__
             raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
+        except asyncio.CancelledError:
+            # aiokafka cancels what waits on a connection that is closed.
+            if _cancelled():
+                raise
+            why = "the connection was closed"
+            raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
+
+
+def _cancelled() -> bool:
+    """Whether it is this very task that somebody has cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

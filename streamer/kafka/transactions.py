@@ -14,9 +14,11 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from streamer.events import CommitOutcome, Message, TopicPartition
+from streamer.kafka.counts import Counts
 from streamer.kafka.errors import KafkaFault, PublishRefused
 from streamer.kafka.ids import CLOSE_SECONDS, REFUSED, RETRY_SECONDS, Brokers, close, name_of, words
 from streamer.kafka.producer import Acknowledgement, hand_over, looked_at
+from streamer.trends import Counted
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,20 @@ class _Release(NamedTuple):
 class Transactions:
     """One input partition: one transaction after the other, each from one commit to the next."""
 
-    def __init__(self, brokers: Brokers, partition: TopicPartition, producer: AIOKafkaProducer, committed: int) -> None:
+    def __init__(
+        self,
+        brokers: Brokers,
+        partition: TopicPartition,
+        producer: AIOKafkaProducer,
+        committed: int,
+        counts: Counts | None = None,
+    ) -> None:
         self._brokers = brokers
         self._partition = partition
         self._producer = producer
         self._committed = committed  # -1 where nothing is.
+        self._counts = counts
+        self._counted: Counted | None = None  # The last of what the open transaction publishes of the trends.
         self._lock = asyncio.Lock()  # Nothing may be sent while the transaction ends.
         self._releases: list[_Release] = []  # Of the open transaction, in order.
         self._acknowledgements: list[Acknowledgement] = []  # Likewise.
@@ -110,12 +121,16 @@ class Transactions:
 
     async def _end(self) -> None:
         """1. All of it is acknowledged: aiokafka itself would commit without what was refused.
-        2. The offset goes into the transaction.
-        3. It is committed.
+        2. So is what was counted up to the offset.
+        3. The offset goes into the transaction.
+        4. It is committed.
         """
         for acknowledgement in self._acknowledgements:
             await acknowledgement
         offset = self._releases[-1].next_offset
+        if self._counts is not None and (counted := self._counts.upto(self._partition, offset)):
+            self._counted = counted[-1]
+            await (await hand_over(self._producer, self._counts.messages(counted)))
         group = self._brokers.kafka.group_id
         await self._producer.send_offsets_to_transaction({KafkaPartition(*self._partition): offset}, group)
         await self._producer.commit_transaction()
@@ -169,6 +184,9 @@ class Transactions:
 
     def _settle(self, committed: int) -> None:
         self._committed = committed
+        if self._counts is not None and self._counted is not None and self._counted.end <= committed:
+            self._counts.published(self._counted)
+        self._counted = None
         self._releases, self._acknowledgements, self._opened_at, self._broken = [], [], None, None
 
     async def _lose(self) -> None:

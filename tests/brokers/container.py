@@ -14,13 +14,14 @@ from testcontainers.core.docker_client import get_docker_host
 
 from tests.brokers.cluster import FEATURES as ALL_FEATURES
 from tests.brokers.cluster import Feature, NotStarted, Unavailable, Wanted, create_topic, wait_for_nodes
-from tests.brokers.maven import VERSION
+from tests.brokers.maven import VERSION, as_file
 from tests.brokers.ports import ReservedPorts
 from tests.brokers.properties import node_properties
 
 FEATURES: frozenset[Feature] = ALL_FEATURES - {"multi_node"}
 IMAGE = f"apache/kafka:{VERSION}"
 _CONTROLLER_PORT = 9093  # Inside the container only.
+_CONFIG = "/mnt/shared/config/server.properties"  # Where the image looks for the user's own.
 _PING_TIMEOUT_S = 1.5
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 20
@@ -52,7 +53,11 @@ def detect() -> str:
 
 class ContainerCluster:
     """A NodeCluster of one container. The port is the same inside and outside, so that one address is right
-    for clients and for the broker when it calls itself."""
+    for clients and for the broker when it calls itself.
+
+    The properties come as a file, not as KAFKA_* variables: the image's script wants a keystore file where it sees
+    a TLS listener among these and KAFKA_OPTS where it sees one with SASL, and a PEM key has line breaks.
+    """
 
     def __init__(self, wanted: Wanted) -> None:
         if wanted.nodes != 1:
@@ -84,7 +89,8 @@ class ContainerCluster:
         anywhere = "0.0.0.0"  # noqa: S104 -- within the container: it is published on 127.0.0.1 only.
         properties = node_properties(1, {1: _CONTROLLER_PORT}, self._ports, self._wanted.properties, anywhere)
         try:
-            container = DockerContainer(IMAGE, env=environment(properties))
+            container = DockerContainer(IMAGE, env={"KAFKA_HEAP_OPTS": "-Xmx512m"})
+            container.with_copy_into_container(as_file(properties).encode(), _CONFIG)
             published = cast(dict[str, Any], container.ports)  # Its type leaves out the address to publish on.
             published.update({f"{port}/tcp": ("127.0.0.1", port) for port in self._ports.values()})
             self._resources.enter_context(container)
@@ -124,13 +130,17 @@ class ContainerCluster:
 
     def _wait(self) -> None:
         try:
-            wait_for_nodes(self.bootstrap, frozenset((1,)), _START_TIMEOUT_S)
+            wait_for_nodes(self.bootstrap, frozenset((1,)), _START_TIMEOUT_S, self._check)
         except TimeoutError as error:
-            log = self._container.logs(tail=25).decode(errors="replace")
-            raise NotStarted(f"{IMAGE}: {error}\n{log}") from error
+            raise NotStarted(f"{IMAGE}: {error}\n{self._log()}") from error
 
+    def _check(self) -> None:
+        """Raises NotStarted when the node has ended by itself."""
+        self._container.reload()
+        if self._container.status == "exited":
+            status = self._container.attrs["State"]["ExitCode"]
+            raise NotStarted(f"node 1 ended with status {status}:\n{self._log()}")
 
-def environment(properties: Mapping[str, str]) -> dict[str, str]:
-    """Broker properties as the image takes them: `a.b-c_d` as KAFKA_A_B___C__D."""
-    names = {key: key.replace("_", "__").replace("-", "___").replace(".", "_").upper() for key in properties}
-    return {"KAFKA_HEAP_OPTS": "-Xmx512m"} | {f"KAFKA_{names[key]}": properties[key] for key in properties}
+    def _log(self) -> str:
+        log: bytes = self._container.logs(tail=25)
+        return log.decode(errors="replace")

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,10 +150,15 @@ def _format(installation: Installation, folder: Path) -> None:
     shutil.copy(data / "bootstrap.checkpoint", installation.checkpoint)
 
 
-def write_properties(path: Path, properties: dict[str, str]) -> None:
-    """Write a Java properties file."""
+def as_file(properties: Mapping[str, str]) -> str:
+    """The text of a Java properties file."""
     escaped = {key: value.replace("\\", "\\\\").replace("\n", "\\n") for key, value in properties.items()}
-    path.write_text("".join(f"{key}={value}\n" for key, value in escaped.items()))
+    return "".join(f"{key}={value}\n" for key, value in escaped.items())
+
+
+def write_properties(path: Path, properties: Mapping[str, str]) -> None:
+    """Write a Java properties file."""
+    path.write_text(as_file(properties))
 
 
 def _run(command: list[str], timeout_s: float) -> None:

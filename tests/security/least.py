@@ -76,12 +76,28 @@ def transaction_needs() -> dict[str, Grant]:
     return {"write transaction": Grant("write", "transactional_id", TRANSACTIONS, "prefixed")}
 
 
+def trend_needs(topic: str) -> dict[str, Grant]:
+    return {"write trends": Grant("write", "topic", topic), "read trends": Grant("read", "topic", topic)}
+
+
 def produce_needs(job: Job | Names) -> dict[str, Grant]:
     return {"write input": Grant("write", "topic", job.input)}
 
 
 def watch_needs(job: Job | Names) -> dict[str, Grant]:
     return {"read output": Grant("read", "topic", job.output)}
+
+
+def dashboard_needs(topic: str) -> dict[str, Grant]:
+    return {"read output": Grant("read", "topic", topic), "read trends": Grant("read", "topic", f"{topic}.trends")}
+
+
+def moderator_needs(topic: str) -> dict[str, Grant]:
+    return {
+        "read held": Grant("read", "topic", f"{topic}.review"),
+        "read verdicts": Grant("read", "topic", f"{topic}.verdicts"),
+        "write verdicts": Grant("write", "topic", f"{topic}.verdicts"),
+    }
 
 
 def without(grants: dict[str, Grant], one: str) -> list[Grant]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from streamer.kafka.admin import check_cluster
 from streamer.model import Model
+from streamer.settings import TrendSettings
 from tests.jobs import Job
-from tests.reading import committed
+from tests.reading import committed, read_all
 from tests.security.least import (
     TRANSACTIONS,
     Least,
     run_needs,
+    trend_needs,
     without,
 )
 from tests.security.secured import Grant, revoke
@@ -124,6 +127,29 @@ def test_a_check_does_not_fence_a_worker(least: Least, job: Job, model: Model, c
     assert (ended.code, ended.said) == (0, "")
     assert (len(job.results(2)), len(job.dead_letters(2))) == (2, 2)
     job.assert_offsets_at_the_end()
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+@pytest.mark.parametrize(("missing", "code"), [(None, 0), ("write trends", 4), ("read trends", 4)])
+def test_trends_need_their_own(
+    least: Least, job: Job, model: Model, delivery: str, missing: str | None, code: int, capsys: Capture
+) -> None:
+    """READ and WRITE on the trends topic: counts are published; without either it ends, and commits nothing."""
+    least.delivery = delivery
+    topic = f"{job.output}.trends"
+    least.cluster.create_topic(topic, job.partitions, {})
+    needs = [need for name, need in trend_needs(topic).items() if name != missing]
+    granted = least.granted(*run_needs(job, delivery).values(), *needs)
+    wanted = granted.model_copy(update={"trends": TrendSettings(enabled=True)})
+    ended = ends(serve(wanted, model, put(job)), capsys)
+    assert ended.code == code, ended
+    messages = read_all(job.bootstrap, topic)
+    if code:
+        assert topic in ended.said
+        assert messages == []
+        assert committed(job.bootstrap, job.group, job.input) == {}
+    else:
+        assert sum(cell[2] + cell[3] + cell[4] for m in messages for cell in json.loads(m.value or b"")["cells"]) == 1
 
 
 def test_seeing_a_topic_is_not_enough(least: Least, job: Job, model: Model, capsys: Capture) -> None:

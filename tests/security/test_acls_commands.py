@@ -17,10 +17,13 @@ from tests.jobs import Job
 from tests.security.least import (
     Least,
     Names,
+    dashboard_needs,
+    moderator_needs,
     produce_needs,
     replay_needs,
     run_needs,
     transaction_needs,
+    trend_needs,
     watch_needs,
     without,
 )
@@ -119,7 +122,12 @@ def test_the_page_lists_these_and_no_others() -> None:
     assert listed() == {
         "run and streamer check": set(run_needs(names).values()),
         "run with delivery = exactly_once, besides": set(transaction_needs().values()),
+        "run with trends.enabled, besides; streamer trends takes READ alone": set(
+            trend_needs(given.trend_topic).values()
+        ),
         "dlq replay": set(replay_needs(names).values()),
         "produce": set(produce_needs(names).values()),
         "watch": set(watch_needs(names).values()),
+        "dashboard": set(dashboard_needs(names.output).values()),
+        "dashboard with moderation, besides": set(moderator_needs(names.output).values()),
     }

@@ -1,0 +1,175 @@
+"""`streamer dashboard`: from its settings to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+from streamer.dashboard import follow
+from streamer.dashboard.access import Access, loopback
+from streamer.dashboard.app import PublishFailed, application
+from streamer.dashboard.fleet import Fleet, Worker
+from streamer.dashboard.hub import Hub
+from streamer.dashboard.items import Item
+from streamer.dashboard.queue import Queue, Said
+from streamer.events import Message
+from streamer.http import serve
+from streamer.kafka import KafkaFault, Publisher, TopicMissing, absent
+from streamer.settings import Settings, SettingsError
+from streamer.trends import Band, Trends
+from streamer.verdicts import encode, encode_undo, verdict_on
+
+log = logging.getLogger(__name__)
+
+_PUBLISH_SECONDS = 10.0
+_CLOSE_SECONDS = 3.0
+
+
+async def dashboard(settings: Settings, told: Callable[[str], None]) -> None:
+    """Serve the dashboard until SIGINT or SIGTERM; `told` is given its address once it answers.
+
+    Raises SettingsError, TopicMissing, BrokerUnreachable and AddressInUse.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings) as address:
+        told(address)
+        await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """The dashboard inside the block; gives its address.
+
+    1. Refuse to show reviews to a network without a token.
+    2. Look whether the topics are there: a name misspelt is told now, not as a page that stays empty.
+    3. Follow them, and serve. What goes away from here on, the pages say.
+    """
+    chosen = settings.dashboard
+    token = None if chosen.token is None else chosen.token.get_secret_value()
+    if token is None and not loopback(chosen.host):
+        raise SettingsError(
+            f"dashboard.token (STREAMER_DASHBOARD__TOKEN): must be set when dashboard.host is {chosen.host}: "
+            "reviews would be shown to a whole network"
+        )
+    moderated = await _moderated(settings)
+    hub = Hub(
+        trends=_trends(settings),
+        fleet=Fleet([Worker(url) for url in chosen.workers]),
+        queue=Queue(chosen.queue_size) if moderated else None,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        publish: Callable[[Item, Said | None], object] = _nothing
+        if moderated:
+            verdicts = Verdicts(settings)
+            await verdicts.start()
+            stack.push_async_callback(verdicts.stop)
+            publish = verdicts.publish
+        await stack.enter_async_context(_following(settings, hub))
+        guard = Access(chosen.host, token)
+        port = await stack.enter_async_context(
+            serve(application(hub, guard, publish), chosen.host, chosen.port, "dashboard")  # type: ignore[arg-type]
+        )
+        stack.callback(hub.stopping.set)
+        name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+        yield f"http://{name}:{port}"
+
+
+def _trends(settings: Settings) -> Trends:
+    given = settings.trends
+    band = Band(
+        min_reviews=given.alert_min_reviews,
+        min_minutes=given.alert_min_minutes,
+        sigmas=given.alert_sigmas,
+        change=given.alert_change,
+    )
+    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, band)
+
+
+async def _moderated(settings: Settings) -> bool:
+    """Whether there is a queue. Raises TopicMissing for a topic that must be there, and BrokerUnreachable."""
+    missing = await absent(
+        settings.kafka, settings.output.topic, settings.trend_topic, settings.review_topic, settings.verdict_topic
+    )
+    for topic in (settings.output.topic, settings.trend_topic):
+        if topic in missing:
+            raise TopicMissing(topic)
+    held = [topic for topic in (settings.review_topic, settings.verdict_topic) if topic in missing]
+    # With rules both must be there; without, the dashboard's settings may just not repeat the workers'.
+    if held and (settings.moderation.rules or len(held) == 1):
+        raise TopicMissing(held[0])
+    return not held
+
+
+@contextlib.asynccontextmanager
+async def _following(settings: Settings, hub: Hub) -> AsyncIterator[None]:
+    """The tasks that keep the hub up to date; a bug in one of them ends the block."""
+    kafka, chosen = settings.kafka, settings.dashboard
+    text_field = settings.input.text_field
+    topics = {
+        "results": partial(follow.latest, hub, kafka, settings.output.topic, text_field),
+        "trends": partial(follow.trends, hub, kafka, settings.trend_topic, chosen.history_minutes),
+    }
+    if hub.queue is not None:
+        held = settings.review_topic, settings.verdict_topic
+        topics["queue"] = partial(follow.queue, hub, kafka, held, chosen.queue_size, text_field)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(follow.insisting(hub, name, task)) for name, task in topics.items()]
+        tasks.append(group.create_task(follow.workers(hub)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _nothing(_: Item, __: Said | None) -> None:
+    raise PublishFailed("moderation is off")
+
+
+class Verdicts:
+    """Publishes what moderators say, by an idempotent producer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._kafka = settings.kafka
+        self._topic = settings.verdict_topic
+        self._with_text = settings.moderation.verdict_text
+        self._publisher = Publisher(settings.kafka, "none")
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerUnreachable, and TopicMissing."""
+        await self._publisher.start(self._topic)
+
+    async def stop(self) -> None:
+        """Close the connections, within a bound: a broker that is away is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._publisher.stop()
+
+    async def publish(self, item: Item, said: Said | None) -> None:
+        """Put a verdict, or its undo, into the topic, acknowledged. Raises PublishFailed.
+
+        What is not acknowledged in time may still arrive: the pages show what the topic says.
+        """
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                await (await self._publisher.send([self._message(item, said)]))
+        except TimeoutError:
+            raise PublishFailed("Kafka does not answer.") from None
+        except KafkaFault as error:
+            raise PublishFailed(str(error)) from None
+
+    def _message(self, item: Item, said: Said | None) -> Message:
+        now = int(time.time() * 1000)
+        if said is None:
+            return encode_undo(self._topic, item.source, now)
+        event = {name: getattr(item, name) for name in ("source", "group", "label", "score", "model", "rule")}
+        text = item.text if self._with_text else None
+        return encode(self._topic, verdict_on(event, said.action, said.by, now, said.label, text), now)

@@ -1,0 +1,136 @@
+// Puts the pages together: what is shown is in the address, what is new comes by the stream.
+
+import * as address from './address.js';
+import { redraw } from './charts.js';
+import { announce, text } from './dom.js';
+import { few, percent } from './format.js';
+import { Groups } from './groups.js';
+import { Live } from './live.js';
+import { Queue } from './queue.js';
+import { Stream } from './stream.js';
+import { System } from './system.js';
+
+const PAGES = { live: Live, groups: Groups, queue: Queue, system: System };
+const TITLES = { live: 'Live', groups: 'Groups', queue: 'Queue', system: 'System' };
+const main = document.getElementById('main');
+const banner = document.getElementById('banner');
+let shown = address.read();
+let page = null;
+let faults = [];
+let connection = 'connecting';
+let message = '';
+let forgetting = 0;
+
+const stream = new Stream(receive, (state) => {
+  if (state === connection) return;
+  connection = state;
+  say();
+});
+
+// Change what is shown. keep: the controls stay as they are, since somebody is typing in them.
+function go(changes, { keep = false } = {}) {
+  const before = shown;
+  shown = { ...shown, ...changes };
+  const path = address.path(shown);
+  if (path !== location.pathname + location.search) history[keep ? 'replaceState' : 'pushState'](null, '', path);
+  show(before.view !== shown.view, keep);
+}
+
+go.fail = (words) => {
+  message = words;
+  clearTimeout(forgetting);
+  forgetting = setTimeout(() => { message = ''; say(); }, 8000);
+  say();
+};
+
+function show(anew, keep = false) {
+  if (anew || !page) {
+    page?.destroy();
+    page = new PAGES[shown.view](shown, go);
+    main.replaceChildren(page.element);
+  } else page.change(shown, keep);
+  document.title = `${TITLES[shown.view]} – reviews`;
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.dataset.view === shown.view) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+    const { range, from, to } = shown;
+    link.href = address.path({ range, from, to, view: link.dataset.view });
+  }
+  stream.open(address.stream(shown));
+}
+
+function receive(parts, first) {
+  if (parts.status) status(parts.status);
+  page.update(parts, first);
+}
+
+function status({ faults: now, open, replayed }) {
+  if (faults.join() !== now.join() || status.replayed !== replayed) {
+    faults = now;
+    status.replayed = replayed;
+    say();
+  }
+  const badge = document.getElementById('open');
+  badge.hidden = !open;
+  if (open) text(badge, few(open));
+}
+
+// One place for what is wrong, and a lamp that is always there.
+function say() {
+  const away = connection === 'lost' ? 'The dashboard does not answer. Trying again…'
+    : faults.length ? 'Kafka is away, trying again. What is shown may be old.' : '';
+  const words = message || away;
+  if (banner.textContent !== words) banner.textContent = words;
+  banner.hidden = !words;
+  banner.title = faults[0] ?? '';
+  const state = document.getElementById('state');
+  const [name, label] = connection === 'lost' ? ['lost', 'Disconnected'] : connection === 'connecting' ? ['connecting', 'Connecting']
+    : faults.length ? ['lost', 'Kafka away'] : typeof status.replayed === 'number' ? ['connecting', `Reading ${percent(status.replayed)}`] : ['open', 'Connected'];
+  if (state.dataset.state !== name && (name === 'open') && state.dataset.state === 'lost') announce('Connected again');
+  state.dataset.state = name;
+  text(document.getElementById('state-text'), label);
+}
+
+// The theme: the system's, or the other one.
+const dark = matchMedia('(prefers-color-scheme: dark)');
+const theme = document.getElementById('theme');
+const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? 'dark' : 'light')) === 'dark';
+
+function themed() {
+  text(theme, isDark() ? '☀' : '☾');
+  theme.setAttribute('aria-label', isDark() ? 'Light theme' : 'Dark theme');
+  theme.title = theme.getAttribute('aria-label');
+  redraw();
+}
+
+theme.addEventListener('click', () => {
+  const chosen = isDark() ? 'light' : 'dark';
+  document.documentElement.dataset.theme = chosen;
+  try { localStorage.setItem('theme', chosen); } catch { /* Storage is off: it lasts as long as the page. */ }
+  themed();
+});
+dark.addEventListener('change', themed);
+
+document.querySelector('nav').addEventListener('click', (event) => {
+  const link = event.target.closest('a');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go({ view: link.dataset.view, label: '', group: '', q: '', sort: 'volume' });
+  main.focus({ preventScroll: true });
+  announce(TITLES[shown.view]);
+});
+
+addEventListener('popstate', () => {
+  const before = shown.view;
+  shown = address.read();
+  show(before !== shown.view);
+});
+
+addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input:not([type=radio]), select, textarea')) return;
+  if (event.repeat && 'abu'.includes(event.key)) return; // A key held down is one verdict.
+  if (page?.key(event)) event.preventDefault();
+});
+
+themed();
+show(true);

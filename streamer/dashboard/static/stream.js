@@ -1,0 +1,78 @@
+// One stream of server-sent events for what is shown; it comes back by itself.
+
+const SILENCE = 5000; // Milliseconds: the server says something every second.
+
+export class Stream {
+  constructor(onParts, onState) {
+    this.onParts = onParts;
+    this.onState = onState;
+    this.url = null;
+    this.source = null;
+    this.heard = 0;
+    this.waits = 0;
+    this.retry = 0;
+    setInterval(() => this.watch(), 1000);
+    document.addEventListener('visibilitychange', () => this.hide());
+  }
+
+  open(url) {
+    this.url = url;
+    this.waits = 0;
+    this.connect();
+  }
+
+  connect() {
+    clearTimeout(this.retry);
+    this.source?.close();
+    const source = new EventSource(this.url);
+    this.source = source;
+    this.heard = performance.now();
+    let first = true;
+    source.onmessage = (event) => {
+      if (source !== this.source) return;
+      this.heard = performance.now();
+      this.waits = 0;
+      this.onState('open');
+      this.onParts(JSON.parse(event.data), first);
+      first = false;
+    };
+    source.onerror = () => {
+      if (source === this.source) this.lost();
+    };
+  }
+
+  lost() {
+    this.source?.close();
+    this.source = null;
+    this.onState('lost');
+    clearTimeout(this.retry);
+    this.waits = Math.min(this.waits + 1, 5);
+    this.retry = setTimeout(() => this.again(), 500 * this.waits);
+  }
+
+  async again() {
+    try {
+      const answer = await fetch('/api/session', { cache: 'no-store' });
+      if (answer.status === 401) {
+        location.assign('/login');
+        return;
+      }
+      if (!document.hidden) this.connect();
+    } catch {
+      this.lost();
+    }
+  }
+
+  watch() {
+    if (this.source && performance.now() - this.heard > SILENCE) this.lost();
+  }
+
+  // A page in the background costs the server nothing, and a browser's six connections are for those in front.
+  hide() {
+    if (document.hidden) {
+      this.source?.close();
+      this.source = null;
+      clearTimeout(this.retry);
+    } else if (this.url && !this.source) this.connect();
+  }
+}

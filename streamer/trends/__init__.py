@@ -1,0 +1,37 @@
+"""Counts of labels by event time and group that add up, whoever counts and however often a record is read. Pure.
+
+message: what workers publish: counts of a range of a partition's offsets, and how long its owner's epoch is.
+ledger: what a worker has counted and not yet published.
+reader: `Trends`, which merges such messages, each range once, into windows of a second, a minute and an hour.
+windows: these windows, bounded in memory. alerts: groups whose share of negative leaves its usual band.
+"""
+
+from streamer.trends.alerts import ALERT_TYPE, Alert, Band, Watchman
+from streamer.trends.ledger import Ledger, succeed
+from streamer.trends.message import EVENT_TYPE, Cell, Counted, Epoch, decode, encode, source_key
+from streamer.trends.reader import SIZES, Statistics, Trends
+from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window
+
+__all__ = [
+    "ALERT_TYPE",
+    "EVENT_TYPE",
+    "HOUR",
+    "MINUTE",
+    "SECOND",
+    "SIZES",
+    "Alert",
+    "Band",
+    "Cell",
+    "Change",
+    "Counted",
+    "Epoch",
+    "Ledger",
+    "Statistics",
+    "Trends",
+    "Watchman",
+    "Window",
+    "decode",
+    "encode",
+    "source_key",
+    "succeed",
+]

@@ -1,0 +1,277 @@
+"""Counts on a real broker: published with the commit, each offset once, by whichever delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import cast
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from confluent_kafka import Producer
+
+from streamer.events import CommitOutcome, Message, Tally, TopicPartition
+from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, KafkaFault, Publisher, TopicMissing
+from streamer.kafka.latest import latest, where
+from streamer.settings import KafkaSettings
+from streamer.trends import SECOND, Counted, Ledger, Trends, encode, source_key
+from tests.brokers import Cluster, MakeTopic
+from tests.reading import Item, fill, read_all
+
+BEGIN = 1_763_712_900
+DONE, FAILED = CommitOutcome.DONE, CommitOutcome.FAILED
+
+
+def item(source: TopicPartition, begin: int, end: int, partition: int = 0, epoch: int = 1) -> Item:
+    """Counts of a source in a partition of the trends topic."""
+    value = encode(Counted(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
+    return Item(value, source_key(source), partition)
+
+
+class Offsets:
+    """The committed offsets of a group, and whether commits get through."""
+
+    def __init__(self) -> None:
+        self.committed: dict[TopicPartition, int] = {}
+        self.outcome = DONE
+
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
+        if self.outcome is DONE:
+            self.committed |= positions
+        return self.outcome
+
+
+class Stream:
+    """One partition, of which only the offsets matter; its results, and what is counted of them.
+
+    Each offset has a second of its own; every fourth is a dead letter.
+    """
+
+    def __init__(self, bootstrap: str, make_topic: MakeTopic, exactly_once: bool) -> None:
+        self.source = TopicPartition(make_topic(2), 1)
+        self.output, self.trends = make_topic(2), make_topic(2)
+        self.kafka = KafkaSettings(
+            bootstrap_servers=bootstrap, group_id=f"group-{self.source.topic}", session_timeout_ms=40_000
+        )
+        self.exactly_once = exactly_once
+        self.offsets = Offsets()
+        self.generation = 0
+        self.resources = contextlib.AsyncExitStack()
+
+    async def owner(self) -> Owner:
+        """The next owner of the partition; those before go on until they are told."""
+        self.generation += 1
+        ledger, generation = Ledger(), self.generation
+        counts = Counts(self.kafka, self.trends, ledger, lambda: generation)
+        delivery: Counting | ExactlyOnce
+        if self.exactly_once:
+            delivery = ExactlyOnce(self.kafka, "none", counts=counts)
+        else:
+            publisher = Publisher(self.kafka, "none")
+            delivery = Counting(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, counts, 20.0)
+        await delivery.start(self.output)
+        self.resources.push_async_callback(delivery.stop)
+        begin = (await delivery.assigned([self.source])).get(self.source, self.offsets.committed.get(self.source, 0))
+        return Owner(self, delivery, ledger, begin)
+
+    async def counts(self) -> dict[int, int]:
+        """How often each offset counts, by a reader of all that is committed."""
+        trends = Trends()
+        for record in await asyncio.to_thread(read_all, self.kafka.bootstrap_servers, self.trends):
+            assert record.position.partition == self.source.partition
+            trends.merge(record.value, BEGIN + 800)
+        return {window.start - BEGIN: window.reviews for window in trends.series(SECOND, 0, 1 << 40) if window.reviews}
+
+
+class Owner:
+    """What a pipeline does with a partition, as far as counts go."""
+
+    def __init__(self, stream: Stream, delivery: Counting | ExactlyOnce, ledger: Ledger, begin: int) -> None:
+        self.stream, self.delivery, self.ledger, self.position = stream, delivery, ledger, begin
+
+    async def work(self, count: int) -> None:
+        """Publish the next records' results, and count them."""
+        offsets = range(self.position, self.position + count)
+        self.position += count
+        self.ledger.add(self.stream.source, self.position, [(offset, tally(offset)) for offset in offsets])
+        messages = [Message(self.stream.output, None, b"%d" % offset, (), 0, 1) for offset in offsets]
+        await (await self.delivery.send(self.stream.source, self.position, messages))
+
+    async def commit(self) -> CommitOutcome:
+        return await self.delivery.commit({self.stream.source: self.position})
+
+
+def tally(offset: int) -> Tally | None:
+    return None if offset % 4 == 3 else Tally(BEGIN + offset, "g", "positive", 1)
+
+
+def once(offsets: Iterable[int]) -> dict[int, int]:
+    return {offset: 1 for offset in offsets if tally(offset) is not None}
+
+
+@pytest.fixture(params=[False, True], ids=["at_least_once", "exactly_once"])
+async def stream(request: pytest.FixtureRequest, cluster: Cluster, make_topic: MakeTopic) -> AsyncIterator[Stream]:
+    stream = Stream(cluster.bootstrap, make_topic, request.param)
+    async with stream.resources:
+        yield stream
+
+
+pytestmark = [pytest.mark.requires("transactions"), pytest.mark.timeout(300)]
+
+
+async def test_counts_come_with_the_commit_and_not_before(stream: Stream) -> None:
+    """Once each; a commit without anything new publishes nothing."""
+    owner = await stream.owner()
+    await owner.work(10)
+    assert await stream.counts() == {}
+    assert await owner.commit() is DONE
+    assert await stream.counts() == once(range(10))
+    await owner.work(5)
+    assert (await owner.commit(), await owner.commit()) == (DONE, DONE)
+    assert await stream.counts() == once(range(15))
+    records = await asyncio.to_thread(read_all, stream.kafka.bootstrap_servers, stream.trends)
+    topic, partition = stream.source
+    assert [record.header("ce_id") for record in records] == [
+        f"{topic}/{partition}/0-10".encode(),
+        f"{topic}/{partition}/10-15".encode(),
+    ]
+    assert {(record.key, record.header("ce_type")) for record in records} == {
+        (f"{topic}/{partition}".encode(), b"review.sentiment.trend.v1")
+    }
+
+
+async def test_an_owner_that_crashes_before_its_commit_counts_nothing_twice(stream: Stream) -> None:
+    """Whether its counts were published or not: the next one knows."""
+    first = await stream.owner()
+    await first.work(6)
+    assert await first.commit() is DONE
+    await first.work(4)
+    if not stream.exactly_once:
+        stream.offsets.outcome = FAILED  # Published, not committed.
+        await first.commit()
+        stream.offsets.outcome = DONE
+    second = await stream.owner()
+    assert second.position == 6
+    await second.work(9)
+    assert await second.commit() is DONE
+    assert await stream.counts() == once(range(15))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_each_offset_counts_once_whatever_happens(stream: Stream, seed: int) -> None:
+    """Owners that are replaced and go on, commits that get lost or are cancelled, offsets that are set back."""
+    chance = random.Random(seed)
+    owners = [await stream.owner()]
+    for _ in range(40):
+        owner = owners[-1] if chance.random() < 0.8 else chance.choice(owners)
+        what = chance.random()
+        if what < 0.45:
+            await owner.work(chance.randrange(1, 9))
+        elif what < 0.85:
+            if owner is owners[-1] and chance.random() < 0.3:
+                committing = asyncio.ensure_future(owner.commit())
+                await asyncio.sleep(chance.uniform(0, 0.01))
+                committing.cancel()
+                await asyncio.wait((committing,))
+            else:
+                stream.offsets.outcome = DONE if owner is owners[-1] and chance.random() < 0.8 else FAILED
+                await owner.commit()
+        else:
+            if not stream.exactly_once and chance.random() < 0.3:
+                stream.offsets.committed[stream.source] = chance.randrange(0, owners[-1].position + 1)
+            owners.append(await stream.owner())
+    stream.offsets.outcome = DONE
+    most = max(owner.position for owner in owners)
+    last = await stream.owner()
+    await last.work(max(1, most - last.position))
+    assert await last.commit() is DONE
+    assert await stream.counts() == once(range(last.position))
+
+
+@pytest.mark.parametrize("fails", ["send_offsets_to_transaction", "commit_transaction"])
+async def test_a_transaction_that_broke_counts_once(
+    cluster: Cluster, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Sent again as a whole, or found to have been committed."""
+    stream = Stream(cluster.bootstrap, make_topic, True)
+    method, left = getattr(AIOKafkaProducer, fails), 1
+
+    async def lost(producer: AIOKafkaProducer, *arguments: object) -> None:
+        nonlocal left
+        await method(producer, *arguments)
+        if left:
+            left -= 1
+            raise KafkaError("the answer was lost")
+
+    monkeypatch.setattr(AIOKafkaProducer, fails, lost)
+    async with stream.resources:
+        owner = await stream.owner()
+        await owner.work(6)
+        assert await owner.commit() is DONE
+        await owner.work(3)
+        assert await owner.commit() is DONE
+        assert left == 0
+        assert await stream.counts() == once(range(9))
+
+
+async def test_a_cancelled_commit_of_counts_goes_on(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Else the next one would publish a range that overlaps, of which readers would take a part."""
+    stream = Stream(cluster.bootstrap, make_topic, False)
+    async with stream.resources:
+        owner = await stream.owner()
+        await owner.work(6)
+        committing = asyncio.ensure_future(owner.commit())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        committing.cancel()
+        await asyncio.wait((committing,))
+        await owner.work(3)
+        assert await owner.commit() is DONE
+        assert await stream.counts() == once(range(9))
+        assert stream.offsets.committed == {stream.source: 9}
+
+
+# Where a new owner goes on
+
+
+async def test_the_last_counts_of_each_source_are_found(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Though others share its partition, thousands came later, and the very last were aborted."""
+    topic = make_topic(1)
+    sources = [TopicPartition("reviews", number) for number in range(3)]
+    items = [item(sources[0], 0, 7), item(sources[0], 7, 9, epoch=2)]
+    items += [item(sources[1], n, n + 1) for n in range(3000)]
+
+    def write() -> None:
+        fill(cluster.bootstrap, topic, items)
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": topic, "log_level": 0})
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.produce(topic, item(sources[0], 9, 11).value, partition=0)
+        producer.produce(topic, b"anything", partition=0)
+        producer.flush(20)
+        producer.abort_transaction(20)
+
+    await asyncio.to_thread(write)
+    found = await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, sources, 30)
+    assert {source: (counted.begin, counted.end, counted.epoch) for source, counted in found.items()} == {
+        sources[0]: (7, 9, (2, 0)),
+        sources[1]: (2999, 3000, (1, 0)),
+    }
+
+
+def test_a_source_has_the_partition_of_its_number() -> None:
+    """Where there is none, the same one each time."""
+    assert [where("t", TopicPartition("reviews", number), 4) for number in range(4)] == [0, 1, 2, 3]
+    assert where("t", TopicPartition("reviews", 9), 4) == where("t", TopicPartition("reviews", 9), 4) < 4
+
+
+async def test_a_topic_that_is_missing_or_out_of_reach_is_told(cluster: Cluster) -> None:
+    """Before anything is counted: from nowhere, everything would count twice."""
+    sources: Sequence[TopicPartition] = [TopicPartition("reviews", 0)]
+    with pytest.raises(TopicMissing, match="no-such-topic"):
+        await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), "no-such-topic", sources, 20)
+    with pytest.raises(KafkaFault, match=r"127\.0\.0\.1:1"):
+        await latest(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "trends", sources, 20)

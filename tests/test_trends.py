@@ -1,0 +1,453 @@
+"""Trends: each offset counts once, whatever happens to its owners; windows by event time; alerts."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.events import Label, Tally, TopicPartition
+from streamer.trends import (
+    HOUR,
+    MINUTE,
+    SECOND,
+    Alert,
+    Band,
+    Cell,
+    Counted,
+    Ledger,
+    Trends,
+    decode,
+    encode,
+    succeed,
+)
+
+SOURCE = TopicPartition("reviews", 3)
+BEGIN = 1_763_712_900  # A whole minute.
+LABELS: tuple[Label, ...] = ("positive", "negative", "uncertain")
+
+
+def counted(begin: int, end: int, epoch: int, *cells: Cell, source: TopicPartition = SOURCE) -> bytes:
+    """A message of an owner."""
+    return encode(Counted(source, begin, end, (epoch, 0), cells))
+
+
+def one(second: int, group: str | None = None, label: Label = "positive", count: int = 1) -> Cell:
+    """A cell of reviews of one label, each with a score of one half."""
+    return [second, group, *(count if label == other else 0 for other in LABELS), count * 500_000]
+
+
+def reader(*messages: bytes, now: float = BEGIN + 60, trends: Trends | None = None) -> Trends:
+    trends = trends or Trends()
+    for message in messages:
+        trends.merge(message, now)
+    return trends
+
+
+def reviews(trends: Trends, size: int = HOUR, group: str | None = None) -> int:
+    return sum(window.reviews for window in trends.series(size, 0, 1 << 40, group))
+
+
+# What owners of a partition do
+
+
+@dataclass
+class Owner:
+    """A worker that has, or had, the partition: what it has read, and what it has published."""
+
+    ledger: Ledger
+    position: int  # Where it reads on.
+    flying: list[Counted] = field(default_factory=list)  # Handed over, not yet in the topic.
+
+
+class Partition:
+    """Owners follow each other, and go on for a while after they have been replaced.
+
+    Each offset has a second of its own. Offsets have gaps, every fifth record is a dead letter, and one reader follows
+    the topic, reading it again at times.
+    """
+
+    def __init__(self) -> None:
+        chance = random.Random(5)
+        offsets = iter(range(1000))
+        self.offsets = [next(offset for offset in offsets if chance.random() < 0.7) for _ in range(120)]
+        self.topic: list[bytes] = []
+        self.committed = 0
+        self.generation = 0
+        self.clock = 1000
+        self.owners: list[Owner] = []
+        self.following = Trends()
+        self.followed = 0
+        self.takes_over(False)
+
+    def takes_over(self, static: bool) -> None:
+        """A new owner: looks for the last counts, then reads from the committed offset."""
+        self.generation += not static
+        self.clock += 1
+        last = decode(self.topic[-1]) if self.topic else None
+        epoch, begin = succeed(last, self.generation, self.clock)
+        ledger = Ledger()
+        ledger.assign(SOURCE, epoch, begin)
+        self.owners.append(Owner(ledger, self.committed))
+
+    def is_set_back(self, back: int) -> None:
+        """By the operator."""
+        self.committed = max(0, self.committed - back)
+        self.takes_over(False)
+
+    def reads(self, owner: Owner, count: int) -> None:
+        left = [offset for offset in self.offsets if offset >= owner.position][:count]
+        if left:
+            owner.position = left[-1] + 1
+            owner.ledger.add(SOURCE, owner.position, [(offset, tally(offset)) for offset in left])
+
+    def publishes(self, owner: Owner, behind: int = 0) -> None:
+        """Up to where it has read, or not quite; in the topic once it `arrives`."""
+        if not owner.flying:
+            owner.flying = owner.ledger.upto(SOURCE, owner.position - behind)
+
+    def arrives(self, owner: Owner, commits: bool = True) -> None:
+        """And is committed, if it is the newest owner's; or that crashes before."""
+        if not owner.flying:
+            return
+        self.topic += [encode(message) for message in owner.flying]
+        owner.ledger.published(owner.flying[-1])
+        if owner is self.owners[-1]:
+            if commits:
+                self.committed = owner.flying[-1].end
+            else:
+                self.takes_over(False)
+        owner.flying = []
+
+    def is_followed(self, count: int) -> None:
+        for message in self.topic[self.followed : self.followed + count]:
+            self.following.merge(message, BEGIN + 2000)
+        self.followed = min(len(self.topic), self.followed + count)
+
+    def is_finished(self) -> None:
+        """By the newest owner."""
+        owner = self.owners[-1]
+        self.arrives(owner)
+        self.reads(owner, len(self.offsets))
+        self.publishes(owner)
+        self.arrives(owner)
+
+
+STEPS = (
+    ["reads"] * 6
+    + ["publishes"] * 4
+    + ["arrives"] * 4
+    + ["follows"] * 2
+    + ["again", "crashes", "takes_over", "set_back"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from([1, 1, 1, 2, 3]), st.integers(0, 12)), max_size=80))
+def test_every_offset_counts_once_whatever_its_owners_do(steps: list[tuple[str, int, int]]) -> None:
+    """Crashes between publication and commit, owners that were replaced, offsets set back, messages read again."""
+    partition = Partition()
+    for step, which, number in steps:
+        owner = partition.owners[-min(which, len(partition.owners))]
+        if step == "reads":
+            partition.reads(owner, number)
+        elif step == "publishes":
+            partition.publishes(owner, number % 2)
+        elif step in ("arrives", "crashes"):
+            partition.arrives(owner, step == "arrives")
+        elif step == "takes_over":
+            partition.takes_over(number % 2 == 0)
+        elif step == "set_back":
+            partition.is_set_back(number * number)
+        elif step == "follows":
+            partition.is_followed(number)
+        else:
+            partition.followed = max(0, partition.followed - number)
+        assert max(counts_of(partition.following).values(), default=0) <= 1
+    partition.is_finished()
+    expected = {offset: 1 for offset in partition.offsets if tally(offset) is not None}
+    assert counts_of(reader(*partition.topic, now=BEGIN + 2000)) == expected
+    partition.is_followed(len(partition.topic))
+    assert counts_of(partition.following) == expected
+    assert partition.following.statistics.reviews == len(expected)
+    # From wherever another begins, nothing twice.
+    for begin in range(len(partition.topic)):
+        assert max(counts_of(reader(*partition.topic[begin:], now=BEGIN + 2000)).values(), default=0) <= 1
+
+
+def tally(offset: int) -> Tally | None:
+    return None if offset % 5 == 4 else Tally(BEGIN + offset, "a", LABELS[offset % 3], offset)
+
+
+def counts_of(trends: Trends) -> dict[int, int]:
+    """How often each offset counts. Raises AssertionError where a label or a score is another's."""
+    found = {}
+    for window in trends.series(SECOND, 0, 1 << 40):
+        if window.reviews or window.score_sum:
+            offset = window.start - BEGIN
+            assert window[1 + offset % 3] == window.reviews
+            assert window.score_sum == offset * window.reviews
+            found[offset] = window.reviews
+    return found
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
+def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, Label]]) -> None:
+    """However it is cut into releases and commits: the cells' sums are the counts of the records."""
+    ledger, found = Ledger(), Trends()
+    ledger.assign(SOURCE, (1, 0), 0)
+    for begin in range(0, len(added), 3):
+        chunk = added[begin : begin + 3]
+        records = [(begin + n, Tally(BEGIN + s, group, label, 7)) for n, (s, group, label) in enumerate(chunk)]
+        ledger.add(SOURCE, begin + len(chunk), records)
+        for message in ledger.upto(SOURCE, begin):  # All but what was just added.
+            assert found.merge(encode(message), BEGIN + 600)
+            ledger.published(message)
+    for message in ledger.upto(SOURCE, len(added)):
+        assert found.merge(encode(message), BEGIN + 600)
+        ledger.published(message)
+    assert ledger.upto(SOURCE, len(added)) == []
+    for group in (None, "a", "b", "c"):
+        expected = Counter((s // 60, label) for s, g, label in added if group in (None, g))
+        for window in found.series(MINUTE, 0, 1 << 40, group):
+            assert window[1:4] == tuple(expected[(window.start - BEGIN) // 60, label] for label in LABELS)
+            assert window.score_sum == 7 * window.reviews
+
+
+def test_large_counts_are_cut_between_records() -> None:
+    """No message has more than 5,000 cells, nor half a megabyte; together they cover all."""
+    ledger = Ledger()
+    ledger.assign(SOURCE, (1, 0), 0)
+    ledger.add(SOURCE, 12_000, [(n, Tally(BEGIN, str(n), "positive", 1)) for n in range(12_000)])
+    ledger.add(SOURCE, 14_000, [(n, Tally(BEGIN, f"{n}" + "\x01" * 250, "positive", 1)) for n in range(12_000, 14_000)])
+    messages = ledger.upto(SOURCE, 14_000)
+    assert [messages[0].begin, *(message.end for message in messages)] == [
+        *(message.begin for message in messages),
+        14_000,
+    ]
+    assert max(len(message.cells) for message in messages) == 5_000
+    assert 300_000 < max(len(encode(message)) for message in messages) < 500_000
+    assert reviews(reader(*map(encode, messages))) == 14_000
+    ledger.published(messages[-1])
+    assert ledger.upto(SOURCE, 14_000) == []
+
+
+def test_published_counts_of_an_assignment_that_is_over_do_not_matter() -> None:
+    """They were in the air when the partition came back: its new counts stay."""
+    ledger = Ledger()
+    ledger.assign(SOURCE, (1, 0), 0)
+    ledger.add(SOURCE, 2, [(0, tally(0)), (1, tally(1))])
+    (old,) = ledger.upto(SOURCE, 2)
+    ledger.assign(SOURCE, (2, 0), 0)
+    ledger.add(SOURCE, 1, [(0, tally(0))])
+    ledger.published(old)
+    assert [(message.begin, message.end) for message in ledger.upto(SOURCE, 1)] == [(0, 1)]
+
+
+def test_epochs_rise_with_each_owner() -> None:
+    """By generation where two find the same, by time where a static member has come back or all counts are gone."""
+    last = Counted(SOURCE, 5, 9, (700, 40), [])
+    first, again = succeed(last, 3, 50), succeed(last, 3, 51)
+    assert [first, again, succeed(last, 4, 30)] == [((704, 50), 9), ((704, 51), 9), ((705, 30), 9)]
+    assert last.epoch < first[0] < again[0] < succeed(last, 4, 30)[0]
+    assert succeed(None, 1, 1_763_712_930_000) == ((1_763_712_930_002, 1_763_712_930_000), 0)
+
+
+# What readers make of it
+
+
+def test_a_former_owner_is_undone_and_then_ignored() -> None:
+    """Its last message, which the new owner did not see, and the one that comes later still."""
+    trends = reader(counted(0, 10, 1, one(BEGIN, count=10)), counted(10, 30, 1, one(BEGIN, count=20)))
+    assert reviews(trends) == 30
+    assert trends.merge(counted(10, 15, 2, one(BEGIN, count=5)), BEGIN)
+    assert not trends.merge(counted(30, 40, 1, one(BEGIN, count=10)), BEGIN)
+    assert reviews(trends) == 15
+    assert (trends.statistics.undone, trends.statistics.repeated, trends.statistics.reviews) == (1, 1, 15)
+
+
+def test_an_owner_who_begins_before_what_can_be_undone_counts_from_where_the_old_ones_ended() -> None:
+    """The trends topic was deleted and the offsets set back: what a reader has, it keeps, and once."""
+    trends = reader(*(counted(n, n + 1, 1, one(BEGIN)) for n in range(100)))
+    trends.merge(counted(0, 90, 2, one(BEGIN, count=90)), BEGIN)
+    trends.merge(counted(90, 100, 2, one(BEGIN, count=10)), BEGIN)
+    assert reviews(trends) == 100
+    assert trends.merge(counted(100, 101, 2, one(BEGIN)), BEGIN)
+    assert not trends.merge(counted(101, 102, 1, one(BEGIN)), BEGIN)
+    assert reviews(trends) == 101
+
+
+def test_sources_are_apart() -> None:
+    """Also those of another topic with the same number."""
+    other, third = TopicPartition("reviews", 4), TopicPartition("others", 3)
+    messages = [counted(0, 1, 1, one(BEGIN), source=source) for source in (SOURCE, other, third)]
+    assert reviews(reader(*messages, *messages)) == 3
+
+
+PLACE = {"topic": "t", "partition": 0, "from": 0, "to": 1}
+CHANGES: list[dict[str, object]] = [
+    {"source": PLACE | {"from": 1}}, {"source": PLACE | {"topic": 1}}, {"source": PLACE | {"partition": -1}},
+    {"source": PLACE | {"from": 0.5}}, {"epoch": 1}, {"epoch": [1]}, {"epoch": [1, True]}, {"cells": {}},
+    {"cells": [1]}, {"cells": [[1, 2, 3]]}, {"cells": [[BEGIN, 7, 1, 0, 0, 0]]},
+    {"cells": [[BEGIN, None, -1, 0, 0, 0]]},
+    {"cells": [[BEGIN, [], 1, 0, 0, 0]]}, {"cells": [[BEGIN, None, 1, 0, 0, 1_000_001]]},
+    {"cells": [one(BEGIN), [1 << 60, None, 1, 0, 0, 0]]}, {"cells": [[float(BEGIN), None, 1, 0, 0, 0]]},
+]  # fmt: skip
+SOUND = {"source": PLACE, "epoch": [1, 0], "cells": []}
+BAD = [None, b"", b"null", b"{", b"[]", b"3", b'{"source": 1}', b"\xff", *(orjson.dumps(SOUND | c) for c in CHANGES)]
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_what_is_no_such_message_is_left_out_whole(value: bytes | None) -> None:
+    """And counted as invalid."""
+    trends = Trends()
+    assert not trends.merge(value, BEGIN)
+    assert (reviews(trends), trends.statistics.invalid) == (0, 1)
+
+
+@given(st.binary())
+def test_no_bytes_raise(value: bytes) -> None:
+    """Whatever anybody may write into the topic."""
+    Trends().merge(value, BEGIN)
+
+
+def test_windows_have_counts_share_and_mean() -> None:
+    """By second, minute and hour, in total and by group; without gaps."""
+    trends = reader(
+        counted(0, 6, 1, [BEGIN, "a", 2, 1, 0, 1_700_000], [BEGIN + 2, "b", 0, 1, 1, 600_000], one(BEGIN + 61, "a")),
+        now=BEGIN + 100,
+    )
+    (minute, next_minute) = trends.series(MINUTE, BEGIN, BEGIN + 120)
+    assert minute == (BEGIN, 2, 2, 1, 2_300_000)
+    assert (minute.reviews, minute.negative_share, minute.mean_score) == (5, 0.4, 0.46)
+    assert (next_minute.reviews, trends.series(MINUTE, BEGIN + 1, BEGIN + 120)) == (1, [next_minute])
+    assert [window.reviews for window in trends.series(SECOND, BEGIN, BEGIN + 4)] == [3, 0, 2, 0]
+    assert [window.reviews for window in trends.series(HOUR, 0, 1 << 40, "a")] == [4]
+    empty = trends.window(SECOND, BEGIN + 1)
+    assert (empty.reviews, empty.negative_share, empty.mean_score) == (0, None, None)
+    assert (trends.groups(), trends.watermark, trends.latest(MINUTE)) == (["a", "b"], BEGIN + 61, BEGIN)
+
+
+def test_top_groups_by_volume_and_by_change() -> None:
+    """From 40 to none is a greater change than from 1000 to 1100; a group that has gone is among them."""
+    before = [one(BEGIN, "big", count=1000), one(BEGIN, "gone", count=40), one(BEGIN, "new", count=1)]
+    now = [one(BEGIN + 60, "big", count=1100), one(BEGIN + 60, "new", count=30)]
+    trends = reader(counted(0, 1, 1, *before, *now), now=BEGIN + 60)
+    by_volume = trends.top(MINUTE, BEGIN + 60, 5)
+    assert [(top.group, top.window.reviews, top.before.reviews) for top in by_volume] == [
+        ("big", 1100, 1000),
+        ("new", 30, 1),
+    ]
+    by_change = trends.top(MINUTE, BEGIN + 60, 2, "change")
+    assert [(top.group, round(top.change, 2)) for top in by_change] == [("gone", -6.32), ("new", 5.21)]
+
+
+def test_early_reviews_are_left_out_and_close_nothing() -> None:
+    """One clock that is wrong by a year does not make everything late."""
+    trends = reader(counted(0, 3, 1, one(BEGIN), one(BEGIN + 50), one(BEGIN + 31_536_000)), now=BEGIN)
+    assert (trends.watermark, trends.statistics.early, trends.statistics.reviews) == (BEGIN + 50, 1, 2)
+    # Undone, by a clock that has moved on, it is the same reviews.
+    trends.merge(counted(0, 1, 2, one(BEGIN)), BEGIN + 40_000_000)
+    assert (trends.statistics.early, trends.statistics.reviews, reviews(trends)) == (0, 1, 1)
+
+
+def test_late_reviews_count_as_long_as_their_window_is_kept() -> None:
+    """After 15 minutes not in their second any more, but in their hour."""
+    trends = reader(counted(0, 1, 1, one(BEGIN + 2000)), now=BEGIN + 2000)
+    trends.merge(counted(1, 3, 1, one(BEGIN), one(BEGIN + 1990)), BEGIN + 2000)
+    assert trends.statistics.late == 1
+    assert [reviews(trends, size) for size in (SECOND, MINUTE, HOUR)] == [2, 3, 3]
+    trends.merge(counted(1, 2, 2), BEGIN + 2000)
+    assert [reviews(trends, size) for size in (SECOND, MINUTE, HOUR)] == [1, 1, 1]
+    assert trends.statistics.late == 0
+
+
+def test_memory_is_bounded_in_time_and_in_groups() -> None:
+    """Old windows go; the groups of a window are so many; totals have all; undoing leaves nothing."""
+    trends = Trends(max_groups=3)
+    for second in range(2000):
+        trends.merge(counted(second, second + 1, 1, one(BEGIN + second)), BEGIN + second)
+    assert len(trends.series(SECOND, 0, 1 << 40)) == 901
+    assert len(trends.series(MINUTE, 0, 1 << 40)) == 34
+    cells = [one(BEGIN + 1999, group) for group in "abcdea"]
+    trends.merge(counted(2000, 2006, 1, *cells), BEGIN + 2000)
+    assert (trends.groups(), trends.ungrouped[SECOND]) == (["a", "b", "c"], 2)
+    assert (reviews(trends, SECOND), reviews(trends, SECOND, "a")) == (907, 2)
+    trends.merge(counted(2000, 2001, 2, one(BEGIN + 1999, "e")), BEGIN + 2000)
+    assert (reviews(trends, SECOND), reviews(trends, SECOND, "a"), trends.ungrouped[SECOND]) == (902, 0, 1)
+
+
+def test_groups_are_kept_as_far_back_as_there_is_room() -> None:
+    """Of the oldest windows only the totals are left."""
+    trends = Trends(max_groups=100_000)
+    for minute in range(5):
+        cells = [one(BEGIN + 60 * minute, str(n)) for n in range(80_000)]
+        trends.merge(counted(minute, minute + 1, 1, *cells), BEGIN + 300)
+    kept = [window.reviews for window in trends.series(MINUTE, 0, 1 << 40, "7")]
+    assert kept == [0, 0, 1, 1, 1]
+    assert [window.reviews for window in trends.series(MINUTE, 0, 1 << 40)] == [80_000] * 5
+
+
+# Alerts
+
+
+def minutes(shares: Iterable[tuple[int, int]], group: str = "a", lateness: float = 10.0) -> list[Alert]:
+    """Alerts of a group by minutes of (negative, reviews), each judged when the next has come; not those in total."""
+    trends, found = Trends(lateness), list[Alert]()
+    for number, (negative, count) in enumerate([*shares, (0, 0)]):
+        second = BEGIN + 60 * number + 30
+        cells = [one(second, group, "negative", negative), one(second, group, "positive", count - negative)]
+        trends.merge(counted(number, number + 1, 1, *cells), second)
+        found += trends.alerts()
+        assert trends.alerts() == []
+    return [alert for alert in found if alert.group == group]
+
+
+def test_three_reviews_are_no_alert() -> None:
+    """However negative; nor are the first minutes of a group, for there is nothing usual yet."""
+    assert minutes([(0, 100)] * 30 + [(3, 3)] * 10) == []
+    assert minutes([(0, 100)] * 9 + [(100, 100)]) == []
+
+
+def test_a_shift_is_one_alert_and_its_end_another() -> None:
+    """With the share, the band and the counts; not one a minute."""
+    left, back = minutes([(20, 100), (22, 100), (18, 100)] * 10 + [(60, 100)] * 5 + [(20, 100)] * 5)
+    assert (left.direction, left.window.start, left.share, left.group) == ("above", BEGIN + 1800, 0.6, "a")
+    assert left.low < left.usual < left.high < left.share
+    assert left.usual == pytest.approx(0.2, abs=0.01)
+    assert left.identity == f"{BEGIN + 1800}/group/a"
+    assert (back.direction, back.window.start) == ("back", BEGIN + 2100)
+    assert [alert.direction for alert in minutes([(60, 100)] * 20 + [(10, 100)] * 3)] == ["below"]
+
+
+def test_a_lasting_shift_becomes_usual() -> None:
+    """In some hours: then it is back in the band, which has moved."""
+    found = minutes([(20, 100)] * 30 + [(50, 100)] * 900)
+    assert [alert.direction for alert in found] == ["above", "back"]
+    assert found[1].usual > 0.35
+
+
+def test_chance_alone_is_no_alert() -> None:
+    """Three thousand minutes of binomial counts, and three thousand whose share itself varies."""
+    chance = random.Random(1)
+    for spread in (0.0, 0.1):
+        shares = [0.3 + chance.uniform(-spread, spread) for _ in range(3_000)]
+        assert minutes([(sum(chance.random() < share for _ in range(120)), 120) for share in shares]) == []
+
+
+def test_a_minute_is_judged_once_it_is_over_by_the_lateness() -> None:
+    """By event time, not by the clock."""
+    trends = Trends(lateness=20, band=Band(min_minutes=1))
+    for number, negative in enumerate((0, 0, 100)):
+        cell = one(BEGIN + 60 * number, "a", "negative", negative), one(BEGIN + 60 * number, "a", count=100 - negative)
+        trends.merge(counted(number, number + 1, 1, *cell), BEGIN + 1000)
+    trends.merge(counted(3, 4, 1, one(BEGIN + 199)), BEGIN + 1000)
+    assert trends.alerts() == []
+    trends.merge(counted(4, 5, 1, one(BEGIN + 200)), BEGIN + 1000)
+    assert [(alert.group, alert.direction) for alert in trends.alerts()] == [(None, "above"), ("a", "above")]
