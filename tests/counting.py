@@ -16,11 +16,15 @@ Cells = dict[tuple[int, str | None], tuple[int, int, int, int]]  # positive, neg
 
 
 class Repeats(NamedTuple):
-    """Results that came more than once, and how many of them with another label or score than the first time."""
+    """Results that came more than once, and how many of them with another label or score than the first time.
+
+    spread: by how much their scores differ, in millionths, the highest from the lowest, in all.
+    """
 
     reviews: int
     scores: int
     labels: int
+    spread: int
 
 
 def trends_of(messages: Iterable[Record]) -> Trends:
@@ -51,12 +55,14 @@ def recount(results: Iterable[Record], messages: Sequence[Record]) -> tuple[Cell
     for result in results:
         by_review[result.header("ce_id")].append(result)
     found: Cells = {}
-    repeated = scores = labels = 0
+    repeated = scores = labels = spread = 0
     for again in by_review.values():
         events = [orjson.loads(result.value or b"") for result in again]
         repeated += len(events) > 1
         scores += len({event["score"] for event in events}) > 1
         labels += len({event["label"] for event in events}) > 1
+        given = [round(event["score"] * 1_000_000) for event in events]
+        spread += max(given) - min(given)
         event = events[0]
         if len({(event["score"], event["label"]) for event in events}) > 1:
             published = _published_at(again[0], messages)
@@ -69,7 +75,7 @@ def recount(results: Iterable[Record], messages: Sequence[Record]) -> tuple[Cell
             uncertain + (event["label"] == "uncertain"),
             score + round(event["score"] * 1_000_000),
         )
-    return found, Repeats(repeated, scores, labels)
+    return found, Repeats(repeated, scores, labels, spread)
 
 
 def _published_at(result: Record, messages: Iterable[Record]) -> int:
