@@ -40,7 +40,9 @@ def test_labels_each_of_100_000_reviews_once_and_in_order(job: Job, tmp_path: Pa
         event = json.loads(record.value or b"")
         assert (event["id"], event["group"]) == (f"r{number}", f"g{number % 7}")
         assert record.key == f"user-{number % 5000}".encode()
-    assert metrics["streamer_loop_delay_max_seconds"] < 1.0  # The figure itself is the benchmark's.
+    # A third of the session timeout: heartbeats live on the loop. Tests run beside this one; the figure itself is the
+    # benchmark's.
+    assert metrics["streamer_loop_delay_max_seconds"] < 10.0
 
 
 @pytest.mark.slow
