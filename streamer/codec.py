@@ -329,11 +329,16 @@ def _carried(headers: Headers) -> Headers:
 
 
 def _cloudevent_headers(record: Record, time: str) -> Headers:
+    return cloudevent_headers(record.identity.encode(), record.topic, EVENT_TYPE, time)
+
+
+def cloudevent_headers(identity: bytes, topic: str, event_type: bytes, time: str) -> Headers:
+    """The headers of whatever we publish as a CloudEvent; `topic` is where its source is, `time` as RFC 3339."""
     return (
         ("ce_specversion", b"1.0"),
-        ("ce_id", record.identity.encode()),
-        ("ce_source", f"kafka://{record.topic}".encode()),
-        ("ce_type", EVENT_TYPE),
+        ("ce_id", identity),
+        ("ce_source", f"kafka://{topic}".encode()),
+        ("ce_type", event_type),
         ("ce_time", time.encode()),
         ("content-type", b"application/json"),
     )

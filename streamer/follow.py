@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from streamer.codec import rfc3339
+from streamer.codec import cloudevent_headers, rfc3339
 from streamer.events import Message
 from streamer.kafka import Publisher, Tail
 from streamer.settings import Settings
@@ -91,14 +91,8 @@ async def follow(
 def message(alert: Alert, topic: str, trend_topic: str) -> Message:
     """An alert as a CloudEvent; its time is the end of its minute."""
     ended = 1000 * (alert.window.start + 60)
-    headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", f"{trend_topic}/{alert.identity}".encode()),
-        ("ce_source", f"kafka://{trend_topic}".encode()),
-        ("ce_type", ALERT_TYPE),
-        ("ce_time", rfc3339(ended).encode()),
-        ("content-type", b"application/json"),
-    )
+    identity = f"{trend_topic}/{alert.identity}".encode()
+    headers = cloudevent_headers(identity, trend_topic, ALERT_TYPE, rfc3339(ended))
     key = None if alert.group is None else alert.group.encode()
     return Message(topic, key, orjson.dumps(alert.event()), headers, time.time_ns() // 1_000_000, 0)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from streamer.codec import MISSING, at_path, rfc3339
+from streamer.codec import MISSING, at_path, cloudevent_headers, rfc3339
 from streamer.events import Message
 from streamer.schema import VERDICT_TYPE, ModerationVerdict, SourcePosition
 
@@ -96,13 +96,5 @@ def text_of(event: Mapping[str, Any], text_field: str = "text") -> str | None:
 
 def _message(topic: str, source: SourcePosition, value: bytes | None, at: int) -> Message:
     key = key_of(source)
-    headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", key + f"/{at}".encode()),
-        ("ce_source", f"kafka://{source['topic']}".encode()),
-        ("ce_type", VERDICT_TYPE),
-        ("ce_subject", key),
-        ("ce_time", rfc3339(at).encode()),
-        ("content-type", b"application/json"),
-    )
-    return Message(topic, key, value, headers, at, source["partition"])
+    headers = cloudevent_headers(key + f"/{at}".encode(), source["topic"], VERDICT_TYPE, rfc3339(at))
+    return Message(topic, key, value, (*headers, ("ce_subject", key)), at, source["partition"])

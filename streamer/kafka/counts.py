@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from streamer.codec import rfc3339
+from streamer.codec import cloudevent_headers, rfc3339
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.latest import latest
 from streamer.kafka.producer import AtLeastOnce, Publisher, looked_at
@@ -77,14 +77,8 @@ class Counts:
 
     def _message(self, counted: Counted) -> Message:
         key, now = source_key(counted.source), _milliseconds()
-        headers = (
-            ("ce_specversion", b"1.0"),
-            ("ce_id", b"%s/%d-%d" % (key, counted.begin, counted.end)),
-            ("ce_source", f"kafka://{counted.source.topic}".encode()),
-            ("ce_type", EVENT_TYPE),
-            ("ce_time", rfc3339(now).encode()),
-            ("content-type", b"application/json"),
-        )
+        identity = b"%s/%d-%d" % (key, counted.begin, counted.end)
+        headers = cloudevent_headers(identity, counted.source.topic, EVENT_TYPE, rfc3339(now))
         number = counted.source.partition
         return Message(self.topic, key, encode(counted), headers, now, number, number)
 
