@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import torch
 import uvloop
 
-from streamer.buckets import Batch, Bucketer
-from streamer.codec import Encoder
 from streamer.events import Message, Record, Review, TopicPartition, Verdict
+from streamer.formats.codec import Encoder
 from streamer.kafka import Consumer, Publisher
-from streamer.model import Model
-from streamer.pipeline import Brain
+from streamer.models.torchscript import Model
+from streamer.pipeline.batching import Batch, Bucketer
+from streamer.pipeline.pipeline import Brain
 from streamer.service import decoder, encoder, limits
 from streamer.settings import Settings
-from streamer.tokenise import Encoded, normalise_all, segment_all
+from streamer.text import Encoded, normalise_all, segment_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

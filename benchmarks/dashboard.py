@@ -21,7 +21,7 @@ from pathlib import Path
 import orjson
 from confluent_kafka import Producer
 
-from streamer.broker import EmbeddedBroker
+from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.events import TopicPartition
 from tests.dashboard import feed
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from streamer.model import BUNDLED
-from streamer.tokenise import Vocabulary
+from streamer.models.torchscript import BUNDLED
+from streamer.text import Vocabulary
 from tests.texts import reviews
 from training.data import read
 from training.recipe import load_recipe

@@ -24,8 +24,8 @@ from benchmarks.lengths import HISTOGRAMS
 from benchmarks.queueing import Arrival, Policy, Report, percentile, plausible_costs, poisson, read_trace, simulate
 from benchmarks.record import recorded
 from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
-from streamer.buckets import Bucketer, CostTable, TokenBudget
-from streamer.pipeline import Limits
+from streamer.pipeline.batching import Bucketer, CostTable, TokenBudget
+from streamer.pipeline.pipeline import Limits
 from streamer.service import brain, load_model
 from streamer.settings import load
 

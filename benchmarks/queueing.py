@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.lengths import draw
-from streamer.buckets import Batch, CostTable
+from streamer.pipeline.batching import Batch, CostTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Arrival:
 
 
 class Policy(Protocol):
-    """`streamer.buckets.Bucketer`'s interface; the items are numbers of arrivals."""
+    """`streamer.pipeline.batching.Bucketer`'s interface; the items are numbers of arrivals."""
 
     def __len__(self) -> int: ...
     def add(self, item: int, length: int, now: float) -> None: ...

@@ -1,4 +1,4 @@
-"""Other servers' rules for which reviews go into the next batch, with `streamer.buckets.Bucketer`'s interface.
+"""Other servers' rules for which reviews go into the next batch, with `Bucketer`'s interface.
 
 Written from their sources, and asked whenever the server is free, as ours is: what they do beyond the choice of a batch
 (prefetching, delays) is left out for all alike.
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streamer.buckets import Batch
+from streamer.pipeline.batching import Batch
 
 
 class Waiting(NamedTuple):

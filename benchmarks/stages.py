@@ -24,7 +24,7 @@ from benchmarks.drawing import COLOURS, label, png, styled
 from benchmarks.environment import describe
 from benchmarks.throughput import items, texts
 from streamer.events import Record
-from streamer.model import BUNDLED, Model
+from streamer.models.torchscript import BUNDLED, Model
 from streamer.service import brain, load_model
 from streamer.settings import load
 from tests.brokers import Chain, Wanted, new_topic, providers

@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from streamer.events import Record
+from streamer.observe.tracing import Spans
 from streamer.ports import Tracer, Untraced
 from streamer.settings import Settings
-from streamer.tracing import Spans
 
 _REVIEWS = 128
 _RECORDS = [

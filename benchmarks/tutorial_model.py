@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer.tokenise import PAD_ID, UNKNOWN_ID
+from streamer.text import PAD_ID, UNKNOWN_ID
 from training.parts import Part
 from training.prepare import prepare
 from training.recipe import load_recipe

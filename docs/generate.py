@@ -22,11 +22,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from streamer.metrics import Durations, Metrics
-from streamer.plan import mix, plan, worker_at
-from streamer.profiles import stored
-from streamer.profiles.table import show
-from streamer.schema import asyncapi, json_schema
+from streamer.formats.schema import asyncapi, json_schema
+from streamer.observe.metrics import Durations, Metrics
+from streamer.planning.plan import mix, plan, worker_at
+from streamer.planning.profiles import stored
+from streamer.planning.table import show
 from streamer.settings import PREFIX, RuleSettings, Settings
 from streamer.trends.schema import trend_schema
 

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import orjson
 import typer
 
-from streamer import __version__, logs
+from streamer import __version__
 from streamer.events import Reason
+from streamer.observe import logs
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
 
 if TYPE_CHECKING:
-    from streamer.pipeline import Pipeline
-    from streamer.plan import Profile
+    from streamer.pipeline.pipeline import Pipeline
+    from streamer.planning.plan import Profile
 
 app = typer.Typer(
     name="streamer",
@@ -92,7 +93,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Label sample reviews, or a file's, through an embedded Kafka broker."""
-    from streamer import demo as demonstration
+    from streamer.demo import reviews as demonstration
 
     _settings("WARNING")
     _guarded(lambda: demonstration.demo(input, text_column, rows, keep))
@@ -106,7 +107,7 @@ def run(
     """Read reviews from Kafka, publish labels, until SIGTERM or SIGINT."""
     settings = _settings()
     if workers > 1 and slot < 0:
-        from streamer.workers import supervise
+        from streamer.commands.run import supervise
 
         raise typer.Exit(supervise(workers))
     # Until the worker has its own handlers: nothing is under way yet, and process 1 of a container hears no others.
@@ -123,7 +124,7 @@ def label(
     format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
 ) -> None:
     """Label a file without Kafka: one JSON line per row, in order."""
-    from streamer.offline import label_file
+    from streamer.commands.label import label_file
 
     _settings()
     _guarded(lambda: label_file(file, format, text_column, output))
@@ -142,7 +143,7 @@ def check(
 
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
     from streamer.kafka import KafkaFault, check_cluster
-    from streamer.model import ModelError
+    from streamer.models.torchscript import ModelError
     from streamer.service import can_trace, load_model
 
     can_trace(settings)
@@ -177,7 +178,7 @@ def produce(
     format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
 ) -> None:
     """Load a file's rows into the input topic."""
-    from streamer import produce as producing
+    from streamer.commands import produce as producing
 
     settings = _settings("WARNING")
     options: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
@@ -190,7 +191,7 @@ def watch(
     limit: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
 ) -> None:
     """Follow the output topic: latest labels, counts and share of negative over the last minute, reviews a second."""
-    from streamer import watch as watching
+    from streamer.commands import watch as watching
 
     settings = _settings("WARNING")
     _guarded(lambda: watching.watch(settings, since_minutes=since, limit=limit))
@@ -206,7 +207,7 @@ def dashboard(
         typer.echo(f"The dashboard is on {address}")
 
     if demo:
-        from streamer.dashboard import demonstration
+        from streamer.demo import dashboard as demonstration
 
         _settings("WARNING")
         _guarded(lambda: demonstration.demonstrate(told))
@@ -226,7 +227,7 @@ def trends(
     alerts_topic: Annotated[str | None, typer.Option(help="Publish alerts there; unset, trends.alert_topic.")] = None,
 ) -> None:
     """Follow the trends topic: counts by window, the groups that move, alerts."""
-    from streamer import follow
+    from streamer.commands import trends as follow
 
     settings = _settings("WARNING")
     size = {Size.SECOND: 1, Size.MINUTE: 60, Size.HOUR: 3600}[window]
@@ -249,9 +250,9 @@ def plan(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say how many workers, cores, partitions and bytes a rate of reviews takes, and what latency to expect."""
-    from streamer import plan as planning
-    from streamer.profiles import ProfileError
-    from streamer.profiles.table import as_json, show
+    from streamer.planning import plan as planning
+    from streamer.planning.profiles import ProfileError
+    from streamer.planning.table import as_json, show
 
     try:
         chosen = _profile(device, profile, measure, save, mean_tokens)
@@ -265,7 +266,7 @@ def plan(
 
 
 def _profile(device: Device, file: Path | None, measured: bool, save: Path | None, mean_tokens: float) -> Profile:
-    from streamer import profiles
+    from streamer.planning import profiles
 
     if file is not None and measured:
         raise profiles.ProfileError("--profile and --measure exclude each other")
@@ -289,8 +290,8 @@ def _measured(device: Device, mean_tokens: float) -> Profile:
     if device is not Device.AUTO:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device.value})})
     # Late: it takes torch, which a plan from a stored profile need not wait for.
-    from streamer.model import ModelError
-    from streamer.profiles.measure import measure
+    from streamer.models.torchscript import ModelError
+    from streamer.planning.measure import measure
 
     try:
         return measure(settings, mean_tokens)
@@ -310,7 +311,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, move nothing.")] = False,
 ) -> None:
     """Put dead letters back on the input topic, once each."""
-    from streamer import replay as replaying
+    from streamer.commands import replay as replaying
 
     settings = _settings("WARNING")
     chosen: dict[str, Any] = {
@@ -336,14 +337,14 @@ def test_rules(
     format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
 ) -> None:
     """Label a file and say what moderation rules would have done to it; Kafka is not touched."""
-    from streamer.rules import try_rules
+    from streamer.commands.rules import try_rules
 
     _settings("WARNING")
     _guarded(lambda: try_rules(file, format, text_column, rules, show, json))
 
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:
-    from streamer.metrics import Metrics
+    from streamer.observe.metrics import Metrics
     from streamer.service import can_trace, load_model, work
 
     can_trace(settings)
@@ -397,13 +398,13 @@ def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
 
 def _codes() -> dict[tuple[type[Exception], ...], Exit]:
     # Late: these take a second, for torch, which a command that goes well and needs no model need not load.
-    from streamer.broker import BrokerError
-    from streamer.files import FileError
-    from streamer.http import AddressInUse
+    from streamer.demo.embedded_broker import BrokerError
+    from streamer.files.source import FileError
     from streamer.kafka import KafkaFault, TopicMissing
-    from streamer.model import ModelError
-    from streamer.pipeline import TooManyDeadLetters
-    from streamer.sequencer import WentBack
+    from streamer.models.torchscript import ModelError
+    from streamer.observe.pages import AddressInUse
+    from streamer.pipeline.pipeline import TooManyDeadLetters
+    from streamer.pipeline.sequencer import WentBack
 
     return {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,

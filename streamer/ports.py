@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from streamer.events import CommitOutcome, Message, Outgoing, Record, TopicPartition, Verdict
-from streamer.tokenise import Encoded
+from streamer.text import Encoded
 
 
 class Source(Protocol):
-    """Where records come from: `streamer.kafka.Consumer`, `streamer.files.RowSource`."""
+    """Where records come from: `streamer.kafka.Consumer`, `streamer.files.source.RowSource`."""
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]] | None:
         """The next records by partition, in the order of their offsets; none after `wait` seconds without any.
@@ -41,7 +41,7 @@ class Source(Protocol):
 
 class Delivery(Protocol):
     """Where results go and how offsets become done: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
-    `streamer.files.LineSink`."""
+    `streamer.files.source.LineSink`."""
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """These partitions are ours, before anything of them is read; returns offsets to go on from instead of those
@@ -65,13 +65,13 @@ class Delivery(Protocol):
 
 
 class Judge(Protocol):
-    """Who gives verdicts: `streamer.model.Model.judge`. Called from one thread."""
+    """Who gives verdicts: `streamer.models.torchscript.Model.judge`. Called from one thread."""
 
     def __call__(self, reviews: Sequence[Encoded]) -> list[Verdict]: ...
 
 
 class Observer(Protocol):
-    """Who counts: `streamer.metrics.Metrics`. All times are in seconds; called from any thread."""
+    """Who counts: `streamer.observe.metrics.Metrics`. All times are in seconds; called from any thread."""
 
     def finished(
         self, outgoings: Sequence[Outgoing], since_read: Sequence[float], since_created: Sequence[float]
@@ -86,8 +86,18 @@ class Observer(Protocol):
     def loop_delay(self, seconds: float) -> None: ...
 
 
+class ModelObserver(Protocol):
+    """Who counts the models that serve: `streamer.observe.metrics.Metrics`."""
+
+    def model(self, name: str, version: str) -> None: ...
+    def reload(self, outcome: str) -> None: ...
+
+
 class Tracer(Protocol):
-    """Who follows batches and commits across services: `streamer.tracing.Spans`, or nobody. Called from any thread."""
+    """Who follows batches and commits across services: `streamer.observe.tracing.Spans`, or nobody.
+
+    Called from any thread.
+    """
 
     def infer(
         self, records: Iterable[Record], reviews: int, tokens: int, length: int

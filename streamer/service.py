@@ -12,15 +12,15 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from streamer.codec import Decoder, Encoder
-from streamer.http import application, serve
+from streamer.formats.codec import Decoder, Encoder
 from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, Publisher
-from streamer.metrics import CONTENT_TYPE, Metrics
-from streamer.model import BUNDLED, Manifest, Model, load
-from streamer.moderation import Rule, Rules
-from streamer.pipeline import Brain, Limits, Pipeline
+from streamer.models.reload import Reloader
+from streamer.models.torchscript import BUNDLED, Manifest, Model, load
+from streamer.moderation.rules import Rule, Rules
+from streamer.observe.metrics import CONTENT_TYPE, Metrics
+from streamer.observe.pages import application, serve
+from streamer.pipeline.pipeline import Brain, Limits, Pipeline
 from streamer.ports import Tracer
-from streamer.reload import Reloader
 from streamer.settings import Settings, SettingsError
 from streamer.trends import Ledger
 
@@ -202,7 +202,7 @@ async def _traces(settings: Settings) -> AsyncIterator[Tracer | None]:
     if not settings.tracing.enabled:
         yield None
         return
-    from streamer.tracing import start  # Of an extra, and a tenth of a second.
+    from streamer.observe.tracing import start  # Of an extra, and a tenth of a second.
 
     spans = start(settings)
     try:

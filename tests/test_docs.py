@@ -17,7 +17,6 @@ from pydantic import BaseModel
 
 from docs import generate
 from streamer.cli import Exit
-from streamer.codec import Encoder
 from streamer.events import (
     DeadLetter,
     Headers,
@@ -30,14 +29,15 @@ from streamer.events import (
     Verdict,
     Weight,
 )
-from streamer.metrics import Metrics
-from streamer.moderation import Rule, Rules
-from streamer.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
+from streamer.formats.codec import Encoder
+from streamer.formats.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
+from streamer.moderation.decisions import encode, encode_undo, verdict_on
+from streamer.moderation.rules import Rule, Rules
+from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
 from streamer.trends import Ledger
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
-from streamer.verdicts import encode, encode_undo, verdict_on
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)

@@ -111,7 +111,7 @@ def reliability(scores: Floats, positive: Bools, bins: int = BINS) -> tuple[Bin,
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Scores from `low` up to, but without, `high` are called uncertain; `streamer.model` labels the same way."""
+    """Scores from `low` up to, but without, `high` are called uncertain; `streamer.models` labels the same way."""
 
     low: float
     high: float

@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from streamer.tokenise import Vocabulary
+from streamer.text import Vocabulary
 from training.calibrate import Bools, Floats, Uncertain, fit_temperature, scores_of, uncertain_band
 from training.checklist import Checklist, run_checklist
 from training.figures import Figures, figures_of

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from streamer.tokenise import NORMALISATION, Vocabulary
+from streamer.text import NORMALISATION, Vocabulary
 from training.card import model_card
 from training.evaluate import Evaluation
 from training.golden import GOLDEN

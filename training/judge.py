@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from streamer.events import Verdict
-from streamer.model import Model, ModelError, load
-from streamer.tokenise import normalise
+from streamer.models.torchscript import Model, ModelError, load
+from streamer.text import normalise
 from training.calibrate import Floats, Uncertain
 from training.data import DataError, Review, read
 from training.figures import Figures, figures_of

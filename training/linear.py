@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from streamer.tokenise import PAD_ID
+from streamer.text import PAD_ID
 from training.calibrate import Bools, Floats, fit_temperature, log_loss
 from training.model import Classifier
 from training.parts import Part

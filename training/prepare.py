@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, bound, head_and_tail, normalise, segment
+from streamer.text import NORMALISATION, PAD, UNKNOWN, Vocabulary, bound, head_and_tail, normalise, segment
 from training.data import DataError, Review, contents, read
 from training.parts import ALL_PARTS, PARTS, Counts, Part, Prepared
 from training.recipe import Recipe

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streamer.tokenise import PAD_ID
+from streamer.text import PAD_ID
 from training.linear import Linear, token_weights
 from training.model import Classifier, pool
 

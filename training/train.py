@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamer.tokenise import PAD_ID, UNKNOWN_ID
+from streamer.text import PAD_ID, UNKNOWN_ID
 from training.calibrate import log_loss
 from training.evaluate import accuracy_of, logits_of
 from training.metrics import Epoch, Meter, Steps

@@ -19,7 +19,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from streamer.tokenise import PAD
+from streamer.text import PAD
 from training.data import DataError
 from training.model import EMBEDDING_STD, Classifier
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from streamer.schema import ModerationVerdict
-from streamer.verdicts import VerdictError, decode, key_of
+from streamer.formats.schema import ModerationVerdict
+from streamer.moderation.decisions import VerdictError, decode, key_of
 from training.recipe import Recipe, RecipeError, Source
 from training.rows import DataError, read_bytes
 from training.rows import decode as as_text

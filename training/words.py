@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from gensim.models import Word2Vec
 
-from streamer.tokenise import UNKNOWN_ID
+from streamer.text import UNKNOWN_ID
 from training.parts import Part
 from training.recipe import Words
 from training.vectors import Vectors

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from streamer.tokenise import PAD_ID, Vocabulary, bound, head_and_tail, normalise, segment
+from streamer.text import PAD_ID, Vocabulary, bound, head_and_tail, normalise, segment
 
 Form = Literal["packed", "gated"]
 Precision = Literal["float32", "bfloat16"]

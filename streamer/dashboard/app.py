@@ -20,12 +20,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.dashboard import access, series
+from streamer.dashboard import access
+from streamer.dashboard import charts as series
 from streamer.dashboard.access import Access
-from streamer.dashboard.hub import Hub
-from streamer.dashboard.items import Item
 from streamer.dashboard.queue import Said
-from streamer.dashboard.stream import events
+from streamer.dashboard.reviews import Item
+from streamer.dashboard.session import events
+from streamer.dashboard.state import Hub
 
 STATIC = Path(__file__).with_name("static")
 _STREAMS = 200  # Pages open at a time.

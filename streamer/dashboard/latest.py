@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-from streamer.dashboard.items import Item, Wanted
+from streamer.dashboard.reviews import Item, Wanted
 
 _RATE_SECONDS = 5.0
 

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from streamer.dashboard.items import Item, Wanted
+from streamer.dashboard.reviews import Item, Wanted
 from streamer.events import Record
-from streamer.verdicts import VerdictError, decode
+from streamer.moderation.decisions import VerdictError, decode
 
 _EARLY = 1000  # Verdicts kept for reviews that have not been read yet.
 

@@ -10,19 +10,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-from streamer.dashboard import follow
+from streamer.dashboard import collectors as follow
 from streamer.dashboard.access import Access, loopback
 from streamer.dashboard.app import PublishFailed, application
-from streamer.dashboard.fleet import Fleet, Worker
-from streamer.dashboard.hub import Hub
-from streamer.dashboard.items import Item
 from streamer.dashboard.queue import Queue, Said
+from streamer.dashboard.reviews import Item
+from streamer.dashboard.state import Hub
+from streamer.dashboard.workers import Fleet, Worker
 from streamer.events import Message
-from streamer.http import serve
 from streamer.kafka import KafkaFault, Publisher, TopicMissing, absent
+from streamer.moderation.decisions import encode, encode_undo, verdict_on
+from streamer.observe.pages import serve
 from streamer.settings import Settings, SettingsError
 from streamer.trends import Band, Trends
-from streamer.verdicts import encode, encode_undo, verdict_on
 
 log = logging.getLogger(__name__)
 

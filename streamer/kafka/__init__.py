@@ -7,16 +7,16 @@ counts: publishes trends with each commit. latest: the last message of each sour
 security: TLS and SASL. tail: reads a topic beside the groups. admin: what `streamer check` asks the cluster.
 """
 
-from streamer.kafka.admin import check_cluster, ensure_topics
-from streamer.kafka.connections import mend
-from streamer.kafka.consumer import Consumer
+from streamer.kafka.check.checks import check_cluster, ensure_topics
+from streamer.kafka.check.topics import absent
 from streamer.kafka.counts import Counting, Counts
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.exactly_once import ExactlyOnce
+from streamer.kafka.patches import mend
 from streamer.kafka.producer import AtLeastOnce, Publisher
 from streamer.kafka.security import client_options
-from streamer.kafka.tail import Tail
-from streamer.kafka.there import absent
+from streamer.kafka.source import Consumer
+from streamer.kafka.topic_reader import Tail
 
 __all__ = [
     "AtLeastOnce",

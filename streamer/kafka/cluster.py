@@ -29,8 +29,8 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from streamer.kafka.errors import KafkaFault, unreachable
+from streamer.kafka.protocol import GroupRequest, Operation, TopicsRequest, operations
 from streamer.kafka.security import client_options
-from streamer.kafka.wire import GroupRequest, Operation, TopicsRequest, operations
 from streamer.settings import KafkaSettings
 
 _TOPIC = 2  # The resource type in DescribeConfigs.

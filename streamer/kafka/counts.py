@@ -15,8 +15,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from streamer.codec import cloudevent_headers, rfc3339
 from streamer.events import CommitOutcome, Message, TopicPartition
+from streamer.formats.codec import cloudevent_headers, rfc3339
 from streamer.kafka.latest import latest
 from streamer.kafka.producer import AtLeastOnce, Publisher, looked_at
 from streamer.settings import KafkaSettings

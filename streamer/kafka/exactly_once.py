@@ -22,9 +22,9 @@ from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.cluster import connected
 from streamer.kafka.counts import Counts
 from streamer.kafka.errors import BrokerUnreachable, TopicMissing
-from streamer.kafka.ids import Brokers, close
 from streamer.kafka.producer import Acknowledgement
 from streamer.kafka.security import client_options
+from streamer.kafka.transactional_ids import Brokers, close
 from streamer.kafka.transactions import Transactions
 from streamer.settings import KafkaSettings
 

@@ -13,8 +13,8 @@ from streamer.events import Message, TopicPartition
 from streamer.kafka.cluster import connected
 from streamer.kafka.errors import KafkaFault, TopicMissing
 from streamer.kafka.producer import partition_for
+from streamer.kafka.protocol import Operation
 from streamer.kafka.security import client_options
-from streamer.kafka.wire import Operation
 from streamer.settings import KafkaSettings
 from streamer.trends import Counted, decode, source_key
 

@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.kafka.consumer import Consumer
 from streamer.kafka.errors import PublishRefused, TopicMissing, unreachable
 from streamer.kafka.security import client_options
+from streamer.kafka.source import Consumer
 from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, 
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.counts import Counts
 from streamer.kafka.errors import KafkaFault, PublishRefused
-from streamer.kafka.ids import CLOSE_SECONDS, REFUSED, RETRY_SECONDS, Brokers, close, name_of, words
 from streamer.kafka.producer import Acknowledgement, hand_over, looked_at
+from streamer.kafka.transactional_ids import CLOSE_SECONDS, REFUSED, RETRY_SECONDS, Brokers, close, name_of, words
 from streamer.trends import Counted
 
 log = logging.getLogger(__name__)

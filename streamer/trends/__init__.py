@@ -6,8 +6,8 @@ reader: `Trends`, which merges such messages, each range once, into windows of a
 windows: these windows, bounded in memory. alerts: groups whose share of negative leaves its usual band.
 """
 
-from streamer.trends.alerts import ALERT_TYPE, Alert, Band, Watchman
-from streamer.trends.ledger import Ledger, succeed
+from streamer.trends.anomalies import ALERT_TYPE, Alert, Band, Watchman
+from streamer.trends.buffer import Ledger, succeed
 from streamer.trends.message import EVENT_TYPE, Cell, Counted, Epoch, decode, encode, source_key
 from streamer.trends.reader import SIZES, Statistics, Trends
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window

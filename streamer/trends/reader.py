@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from streamer.events import TopicPartition
-from streamer.trends.alerts import Alert, Band, Watchman
+from streamer.trends.anomalies import Alert, Band, Watchman
 from streamer.trends.message import Cell, Counted, Epoch, decode
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window, Windows
 

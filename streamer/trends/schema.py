@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from streamer.trends.alerts import ALERT_TYPE
+from streamer.trends.anomalies import ALERT_TYPE
 from streamer.trends.message import EVENT_TYPE
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.queueing import Policy, plausible_costs
 from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
-from streamer.buckets import Batch, Bucketer, TokenBudget
+from streamer.pipeline.batching import Batch, Bucketer, TokenBudget
 
 REVIEWS, TOKENS = 8, 200
 POLICIES: dict[str, Callable[[], Policy]] = {

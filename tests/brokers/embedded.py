@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from streamer.broker import BrokerError, EmbeddedBroker
+from streamer.demo.embedded_broker import BrokerError, EmbeddedBroker
 from tests.brokers.cluster import Feature, Unavailable
 
 FEATURES: frozenset[Feature] = frozenset()

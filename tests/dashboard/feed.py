@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 import streamer
-from streamer.codec import rfc3339
 from streamer.events import TopicPartition
+from streamer.formats.codec import rfc3339
 from streamer.trends import Counted, encode, source_key
 from tests.reading import Item
 
-SAMPLES = Path(streamer.__file__).with_name("samples") / "reviews.jsonl"
+SAMPLES = Path(streamer.__file__).parent / "demo" / "samples.jsonl"
 _WORDS = {"positive": ("great", 1.8), "negative": ("差", -1.6), "uncertain": ("ok", 0.1)}
 _SCORES = {"positive": 0.93, "negative": 0.07, "uncertain": 0.5}
 

@@ -14,12 +14,12 @@ import pytest
 
 from streamer.dashboard.access import Access
 from streamer.dashboard.app import STATIC, PublishFailed, application
-from streamer.dashboard.fleet import Fleet
-from streamer.dashboard.hub import Hub
-from streamer.dashboard.items import Item, Wanted, item
+from streamer.dashboard.charts import Ask
 from streamer.dashboard.queue import Queue, Said
-from streamer.dashboard.series import Ask
-from streamer.dashboard.stream import Page, events
+from streamer.dashboard.reviews import Item, Wanted, item
+from streamer.dashboard.session import Page, events
+from streamer.dashboard.state import Hub
+from streamer.dashboard.workers import Fleet
 from streamer.events import Record
 from streamer.trends import Trends
 from tests.dashboard import feed

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from streamer.dashboard import follow
-from streamer.dashboard.fleet import Fleet, Worker
-from streamer.dashboard.hub import Hub
-from streamer.dashboard.items import Wanted
+from streamer.dashboard import collectors as follow
+from streamer.dashboard.charts import Ask, rows
 from streamer.dashboard.queue import Queue
-from streamer.dashboard.series import Ask, rows
+from streamer.dashboard.reviews import Wanted
 from streamer.dashboard.serving import running
+from streamer.dashboard.state import Hub
+from streamer.dashboard.workers import Fleet, Worker
 from streamer.events import TopicPartition
 from streamer.kafka import BrokerUnreachable, TopicMissing
 from streamer.settings import SettingsError, load

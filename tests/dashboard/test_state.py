@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.dashboard.fleet import Fleet, Snapshot, Worker, quantile, shape, snapshot
-from streamer.dashboard.items import Item, Wanted, item
+from streamer.dashboard.charts import Ask, BadAsk, ask, rows, step, table
 from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Queue, Said, said
-from streamer.dashboard.series import Ask, BadAsk, ask, rows, step, table
+from streamer.dashboard.reviews import Item, Wanted, item
+from streamer.dashboard.workers import Fleet, Snapshot, Worker, quantile, shape, snapshot
 from streamer.events import Record, TopicPartition
-from streamer.metrics import Metrics, parse
+from streamer.observe.metrics import Metrics, parse
 from streamer.trends import Trends
 from tests.dashboard import feed
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from streamer.http import AddressInUse, application, serve
+from streamer.observe.pages import AddressInUse, application, serve
 from tests.brokers.ports import ReservedPorts
 from tests.docker.reading import DOCKER
 

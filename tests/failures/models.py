@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from streamer.model import BUNDLED
-from streamer.tokenise import Vocabulary
+from streamer.models.torchscript import BUNDLED
+from streamer.text import Vocabulary
 from tests.failures.feeding import short_reviews
 
 _SIDE = 512  # Of the matrices that it multiplies to pass the time: TorchScript has no sleep.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.checkers import owned_twice
 from tests.failures.ownership import owned, ownerships
 
-_LOG = """2026-11-22 04:38:05,000 INFO    streamer.pipeline: assigned partitions: t-1/0, t-1/1
-2026-11-22 04:38:06,000 INFO    streamer.pipeline: revoked partitions: t-1/0, t-1/1
-2026-11-22 04:38:07,500 INFO    streamer.pipeline: assigned partitions: t-1/1
+_LOG = """2026-11-22 04:38:05,000 INFO    streamer.pipeline.pipeline: assigned partitions: t-1/0, t-1/1
+2026-11-22 04:38:06,000 INFO    streamer.pipeline.pipeline: revoked partitions: t-1/0, t-1/1
+2026-11-22 04:38:07,500 INFO    streamer.pipeline.pipeline: assigned partitions: t-1/1
 """
 _DRAINING = "2026-11-22 04:38:09,000 INFO    streamer.service: SIGTERM: draining\n"
 
@@ -28,7 +28,7 @@ def test_what_is_revoked_ends_and_what_is_not_goes_on() -> None:
 def test_a_worker_that_drains_or_is_gone_owns_nothing_more() -> None:
     """Until it is given something again."""
     assert spans(_LOG + _DRAINING)[-1] == (1, 2.5, 4)
-    late = "2026-11-22 04:38:10,000 INFO    streamer.pipeline: assigned partitions: t-1/0\n"
+    late = "2026-11-22 04:38:10,000 INFO    streamer.pipeline.pipeline: assigned partitions: t-1/0\n"
     assert spans(_LOG + _DRAINING + late) == spans(_LOG + _DRAINING)
     assert spans(_LOG, 0.5) == [(0, 0, 0.5), (1, 0, 0.5), (1, 2.5, float("inf"))]
     assert spans(_LOG, 3.0)[-1] == (1, 2.5, 3.0)

@@ -15,11 +15,11 @@ from pathlib import Path
 import orjson
 
 import streamer
-from streamer.codec import Decoder, Encoder
 from streamer.events import DeadLetter, Record, Review, Tombstone, Verdict
-from streamer.model import ModelError, read_artefact
+from streamer.formats.codec import Decoder, Encoder
+from streamer.models.torchscript import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
-from streamer.tokenise import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
+from streamer.text import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
 
 Target = Callable[[bytes], None]
 
@@ -166,7 +166,7 @@ def settings(data: bytes) -> None:
 TARGETS: dict[str, Target] = {"codec": codec, "tokenise": tokenise, "artefact": artefact, "settings": settings}
 
 # Real reviews, as they come.
-_REVIEWS = (Path(streamer.__file__).parent / "samples" / "reviews.jsonl").read_bytes().splitlines()[:60]
+_REVIEWS = (Path(streamer.__file__).parent / "demo" / "samples.jsonl").read_bytes().splitlines()[:60]
 
 # Where to begin: what is nearly right gets further than what is not.
 SEEDS: dict[str, list[bytes]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.model import Model
+from streamer.models.torchscript import Model
 from streamer.service import load_model
 from streamer.settings import Settings
 from tests.brokers import NodeCluster, Wanted, new_topic

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamer.kafka.admin import check_cluster
-from streamer.replay import GROUP_SUFFIX
+from streamer.commands.replay import GROUP_SUFFIX
+from streamer.kafka.check.checks import check_cluster
 from streamer.settings import Settings
 from tests.brokers import NodeCluster
 from tests.jobs import Job

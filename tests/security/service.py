@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from streamer.cli import _guarded
-from streamer.metrics import Metrics
-from streamer.model import Model
-from streamer.pipeline import Pipeline
+from streamer.models.torchscript import Model
+from streamer.observe.metrics import Metrics
+from streamer.pipeline.pipeline import Pipeline
 from streamer.service import work
 from streamer.settings import (
     BatchingSettings,

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from streamer.kafka.admin import check_cluster
-from streamer.model import Model
+from streamer.kafka.check.checks import check_cluster
+from streamer.models.torchscript import Model
 from streamer.settings import TrendSettings
 from tests.jobs import Job
 from tests.reading import committed, read_all

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streamer.model import Model
-from streamer.produce import produce
-from streamer.replay import replay
+from streamer.commands.produce import produce
+from streamer.commands.replay import replay
+from streamer.commands.watch import watch
+from streamer.models.torchscript import Model
 from streamer.settings import Settings
-from streamer.watch import watch
 from tests.jobs import Job
 from tests.security.least import (
     Least,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from streamer.model import BUNDLED, ModelError, load
+from streamer.models.torchscript import BUNDLED, ModelError, load
 
 Change = Callable[[dict[str, Any]], object]
 

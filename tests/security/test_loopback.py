@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.broker import EmbeddedBroker
+from streamer.demo.embedded_broker import EmbeddedBroker
 from tests.workers import Worker
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and takes all of 127.0.0.0/8 for loopback")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.model import Model
+from streamer.models.torchscript import Model
 from streamer.settings import SecuritySettings
 from tests.brokers import Cluster, NodeCluster, new_topic
 from tests.brokers.cluster import MakeTopic

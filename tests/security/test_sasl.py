@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from streamer.kafka.admin import check_cluster
-from streamer.model import Model
+from streamer.kafka.check.checks import check_cluster
+from streamer.models.torchscript import Model
 from streamer.settings import SecuritySettings
 from tests.brokers import NodeCluster
 from tests.jobs import Job

@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from streamer.kafka import client_options
-from streamer.kafka.admin import check_cluster
-from streamer.model import Model
+from streamer.kafka.check.checks import check_cluster
+from streamer.models.torchscript import Model
 from streamer.settings import KafkaSettings, SecuritySettings, SettingsError
 from tests.brokers import NodeCluster
 from tests.jobs import Job

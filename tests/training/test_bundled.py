@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import streamer
-from streamer.model import load
+from streamer.models.torchscript import load
 from training.card import model_card
 from training.export import golden_scores
 from training.golden import GOLDEN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.tokenise import normalise
+from streamer.text import normalise
 from training.checklist import CASES, Capability, Case, Failed, load_cases, run_checklist
 from training.split import text_key
 

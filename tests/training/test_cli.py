@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from streamer.tokenise import Vocabulary
+from streamer.text import Vocabulary
 from tests.training.reviews import synthetic, write_csv
 from training.card import model_card
 from training.checklist import load_cases

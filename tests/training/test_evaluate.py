@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamer.tokenise import PAD, UNKNOWN
+from streamer.text import PAD, UNKNOWN
 from training.calibrate import scores_of
 from training.evaluate import accuracy_of, evaluate, load_evaluation, logits_of, scorer
 from training.linear import Blend

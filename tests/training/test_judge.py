@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.model import Model, ModelError, load
+from streamer.models.torchscript import Model, ModelError, load
 from tests.training.reviews import synthetic, write_csv
 from tests.training.test_cli import RECIPE
 from training.checklist import Case, run_checklist

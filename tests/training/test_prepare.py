@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamer.tokenise import PAD, UNKNOWN, Vocabulary
+from streamer.text import PAD, UNKNOWN, Vocabulary
 from tests.training.reviews import synthetic, write_csv
 from training.data import DataError
 from training.parts import ALL_PARTS, PARTS, Counts, load_prepared

@@ -13,8 +13,8 @@ import pytest
 
 from streamer.events import Message
 from streamer.kafka import Publisher
+from streamer.moderation.decisions import encode, encode_undo, verdict_on
 from streamer.settings import KafkaSettings
-from streamer.verdicts import encode, encode_undo, verdict_on
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
 from tests.training.reviews import synthetic

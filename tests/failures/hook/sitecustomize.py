@@ -7,8 +7,8 @@ import time
 
 from aiokafka import AIOKafkaConsumer
 
-from streamer.codec import Decoder
 from streamer.events import Decoded, Record
+from streamer.formats.codec import Decoder
 
 STALL = b"stall here"
 

@@ -1,0 +1,193 @@
+"""`streamer trends`: windows of the trends topic as they close, groups that move, and alerts."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Column, Table
+from rich.text import Text
+
+from streamer.commands.watch import printable, until_signal
+from streamer.events import Message
+from streamer.formats.codec import cloudevent_headers, rfc3339
+from streamer.kafka import Publisher, Tail
+from streamer.settings import Settings
+from streamer.trends import ALERT_TYPE, Alert, Band, Change, Trends, Window
+
+_POLL_SECONDS = 0.25
+_ALERTS_SHOWN = 5
+
+
+def reader(settings: Settings) -> Trends:
+    """A reader of trends as the settings say."""
+    given = settings.trends
+    band = Band(given.alert_min_reviews, given.alert_min_minutes, given.alert_sigmas, given.alert_change)
+    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, band)
+
+
+async def follow(
+    settings: Settings,
+    *,
+    since_minutes: float | None = None,
+    size: int = 60,
+    groups: int = 10,
+    limit: int | None = None,
+    alert_topic: str | None = None,
+    console: Console | None = None,
+) -> int:
+    """Follow the trends topic until SIGINT or SIGTERM, or until `limit` windows were shown; returns how many were.
+
+    1. Merge what is there of the last `since_minutes`: all of it, before anything is judged.
+    2. Merge what comes, and show windows of `size` seconds as they close: a table on a terminal, else a line of JSON
+       for each, with its top groups, and for each alert.
+    3. Publish alerts to `alert_topic`, or the settings' one, and wait until they are acknowledged. Their `ce_id` is the
+       group and the minute: who reads the same topic finds the same alerts.
+
+    Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
+    """
+    console = console or Console()
+    begin = time.time() - 60 * (since_minutes or 0)
+    since_ms = None if since_minutes is None else max(0, int(begin * 1000))
+    alert_topic = alert_topic or settings.trends.alert_topic
+    trends = reader(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        tail = await stack.enter_async_context(Tail(settings.kafka, settings.trend_topic, since_ms=since_ms))
+        publisher = None
+        if alert_topic is not None:
+            publisher = Publisher(settings.kafka, settings.output.compression)
+            await publisher.start(alert_topic)
+            stack.push_async_callback(publisher.stop)
+        stopping = stack.enter_context(until_signal())
+        show = stack.enter_context(_screen(console, trends, size, groups))
+        ends = await tail.ends()
+        shown, caught_up, next_start = 0, False, -(-int(begin) // size) * size
+        while not stopping.is_set() and shown != limit:
+            for record in await tail.poll(_POLL_SECONDS):
+                trends.merge(record.value, record.timestamp / 1000)
+            if not caught_up:
+                caught_up = all(at >= ends[partition] for partition, at in (await tail.positions()).items())
+                if not caught_up:
+                    continue
+            closed = trends.closed(size)
+            windows = [window for window in trends.series(size, next_start, closed) if window.reviews]
+            windows = windows if limit is None else windows[: limit - shown]
+            next_start = max(next_start, closed)
+            alerts = trends.alerts()
+            if publisher is not None and alert_topic is not None and alerts:
+                messages = [message(alert, alert_topic, settings.trend_topic) for alert in alerts]
+                await (await publisher.send(messages))
+            show(windows, alerts)
+            shown += len(windows)
+    return shown
+
+
+def message(alert: Alert, topic: str, trend_topic: str) -> Message:
+    """An alert as a CloudEvent; its time is the end of its minute."""
+    ended = 1000 * (alert.window.start + 60)
+    identity = f"{trend_topic}/{alert.identity}".encode()
+    headers = cloudevent_headers(identity, trend_topic, ALERT_TYPE, rfc3339(ended))
+    key = None if alert.group is None else alert.group.encode()
+    return Message(topic, key, orjson.dumps(alert.event()), headers, time.time_ns() // 1_000_000, 0)
+
+
+Show = Callable[[Sequence[Window], Sequence[Alert]], None]
+
+
+@contextlib.contextmanager
+def _screen(console: Console, trends: Trends, size: int, groups: int) -> Iterator[Show]:
+    """A function that shows windows that have closed, and alerts."""
+    if not console.is_terminal:
+
+        def lines(windows: Sequence[Window], alerts: Sequence[Alert]) -> None:
+            for window in windows:
+                console.out(_json(described(trends, window, size, groups)), highlight=False)
+            for alert in alerts:
+                console.out(_json({"alert": alert.event()}), highlight=False)
+
+        yield lines
+        return
+    latest: deque[Alert] = deque(maxlen=_ALERTS_SHOWN)
+    with Live(console=console, auto_refresh=False) as live:
+
+        def board(_: Sequence[Window], alerts: Sequence[Alert]) -> None:
+            latest.extend(alerts)
+            live.update(_board(trends, size, groups, latest), refresh=True)
+
+        yield board
+
+
+def described(trends: Trends, window: Window, size: int, groups: int) -> dict[str, Any]:
+    """A window with its top groups, as a line of JSON says it."""
+    return {
+        "window": rfc3339(1000 * window.start),
+        "seconds": size,
+        **_counts(window),
+        "top": [_moved(change) for change in trends.top(size, window.start, groups)],
+        "changed": [_moved(change) for change in trends.top(size, window.start, groups, "change")],
+    }
+
+
+def _counts(window: Window) -> dict[str, Any]:
+    share, mean = window.negative_share, window.mean_score
+    return {
+        "positive": window.positive,
+        "negative": window.negative,
+        "uncertain": window.uncertain,
+        "negative_share": None if share is None else round(share, 6),
+        "mean_score": None if mean is None else round(mean, 6),
+    }
+
+
+def _moved(change: Change) -> dict[str, Any]:
+    return {
+        "group": change.group,
+        **_counts(change.window),
+        "before": change.before.reviews,
+        "change": round(change.change, 2),
+    }
+
+
+def _json(value: dict[str, Any]) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _board(trends: Trends, size: int, groups: int, alerts: Sequence[Alert]) -> Group:
+    start = trends.latest(size)
+    if start is None:
+        return Group(Text("no counts yet"))
+    total = trends.window(size, start)
+    head = Text(f"{rfc3339(1000 * start)}, {size} s: {total.reviews} reviews, {_share(total)} negative\n")
+    tables = [
+        _table("most", trends.top(size, start, groups)),
+        _table("moved", trends.top(size, start, groups, "change")),
+    ]
+    told = [Text(_words(alert), "green" if alert.direction == "back" else "red") for alert in alerts]
+    return Group(head, *tables, *told)
+
+
+def _table(title: str, changes: Sequence[Change]) -> Table:
+    columns = [Column(name, justify="right") for name in ("reviews", "before", "change", "negative", "mean score")]
+    table = Table(Column(title, no_wrap=True, overflow="ellipsis", ratio=1), *columns, box=None, expand=True)
+    for change in changes:
+        window, mean = change.window, change.window.mean_score
+        numbers = str(window.reviews), str(change.before.reviews), f"{change.change:+.1f}", _share(window)
+        table.add_row(Text(printable(change.group)), *numbers, "" if mean is None else f"{mean:.3f}")
+    return table
+
+
+def _share(window: Window) -> str:
+    return "" if window.negative_share is None else f"{window.negative_share:.0%}"
+
+
+def _words(alert: Alert) -> str:
+    who = "all reviews" if alert.group is None else printable(alert.group)
+    where = "back within" if alert.direction == "back" else alert.direction
+    at = rfc3339(1000 * alert.window.start)
+    return f"{at} {who}: {alert.share:.0%} negative, {where} {alert.low:.0%} to {alert.high:.0%}"

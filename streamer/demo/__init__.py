@@ -1,0 +1,1 @@
+"""The embedded broker, the samples and the demos."""

@@ -1,0 +1,1 @@
+"""Tables as records, and results as lines."""

@@ -1,0 +1,1 @@
+"""What `streamer check` asks the cluster."""

@@ -1,0 +1,1 @@
+"""Artefacts: checked, tried, run and swapped."""

@@ -1,0 +1,89 @@
+"""Another model without a restart: loaded beside the one that serves, tried, and swapped in between two reviews.
+
+On SIGHUP, and whenever the artefact's manifest.json changes, where `model.watch_ms` says to look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from streamer.models.torchscript import BUNDLED, Manifest, ModelError
+from streamer.ports import ModelObserver
+from streamer.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+Install = Callable[[], None]
+Load = Callable[[], tuple[Manifest, Install]]
+_State = tuple[int, int, int] | None
+
+
+class Reloader:
+    """Keeps the model that serves up to date with its directory. `run` until it is cancelled."""
+
+    def __init__(self, settings: Settings, serving: Manifest, load: Load, metrics: ModelObserver) -> None:
+        """`load` takes seconds and runs in a thread; what it returns to install the model is called on the loop."""
+        self._manifest = (settings.model.path or BUNDLED) / "manifest.json"
+        self._seconds = settings.model.watch_ms / 1000 or None
+        self._serving = serving
+        self._load = load
+        self._metrics = metrics
+        self._asked = asyncio.Event()
+        self._seen = _state(self._manifest)
+        metrics.model(serving.name, serving.version)
+
+    def ask(self) -> None:
+        """Load the artefact again, changed or not."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Wait for a change, load, install; what is refused leaves everything as it is."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._asked.wait()
+            state = _state(self._manifest)
+            if not self._asked.is_set() and state == self._seen:
+                continue
+            self._asked.clear()
+            self._seen = state
+            await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            manifest, install = await asyncio.to_thread(self._load)
+            self._check(manifest)
+        except (ModelError, SettingsError) as error:
+            self._metrics.reload("refused")
+            log.error("%s; %s %s keeps serving", error, self._serving.name, self._serving.version)
+            return
+        if manifest == self._serving:
+            self._metrics.reload("unchanged")
+            log.info("model %s %s is the one that serves", manifest.name, manifest.version)
+            return
+        self._serving = manifest
+        install()
+        self._metrics.model(manifest.name, manifest.version)
+        self._metrics.reload("done")
+
+    def _check(self, new: Manifest) -> None:
+        """Raises ModelError where readers could not tell the two apart."""
+        old = self._serving
+        if (new.name, new.version) == (old.name, old.version) and new != old:
+            raise ModelError(
+                f"{self._manifest}: another model under the name and version of the one that serves: "
+                "give it a version of its own"
+            )
+
+
+def _state(path: Path) -> _State:
+    """What tells one manifest from the next; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,0 +1,100 @@
+"""What people decide on reviews that moderation held: written to, and read from, the verdict topic. Pure.
+
+The key is the review's identity, so the newest verdict of a review is the one that counts, a compacted topic keeps
+it, and a tombstone takes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from streamer.events import Message
+from streamer.formats.codec import MISSING, at_path, cloudevent_headers, rfc3339
+from streamer.formats.schema import VERDICT_TYPE, ModerationVerdict, SourcePosition
+
+_VERDICT: TypeAdapter[ModerationVerdict] = TypeAdapter(ModerationVerdict)
+
+
+class VerdictError(ValueError):
+    """The value is no verdict; the message names the field, and quotes nothing of the review."""
+
+
+def verdict_on(
+    event: Mapping[str, Any],
+    action: Literal["allow", "block"],
+    by: str,
+    at: int,
+    label: Literal["positive", "negative"] | None = None,
+    text: str | None = None,
+) -> ModerationVerdict:
+    """A person's verdict on an event of the review topic; `at` is in milliseconds since the epoch.
+
+    `text` is the review's (`text_of`), to be given only where `moderation.verdict_text` allows it. Raises VerdictError
+    where the event is none, or `by` is empty.
+    """
+    verdict: dict[str, Any] = {
+        "action": action,
+        "by": by,
+        "at": rfc3339(at),
+        "source": event.get("source"),
+        "group": event.get("group"),
+        "event": {name: event.get(name) for name in ("label", "score", "model", "rule")},
+    }
+    verdict |= {} if label is None else {"label": label}
+    verdict |= {} if text is None else {"text": text}
+    return _checked(lambda: _VERDICT.validate_python(verdict))
+
+
+def key_of(source: SourcePosition) -> bytes:
+    """`<topic>/<partition>/<offset>` of the review: the key of its verdicts."""
+    return f"{source['topic']}/{source['partition']}/{source['offset']}".encode()
+
+
+def encode(topic: str, verdict: ModerationVerdict, at: int) -> Message:
+    """The message that tells of a verdict; `at` is in milliseconds since the epoch."""
+    return _message(topic, verdict["source"], orjson.dumps(verdict), at)
+
+
+def encode_undo(topic: str, source: SourcePosition, at: int) -> Message:
+    """The message that takes a review's verdict back."""
+    return _message(topic, source, None, at)
+
+
+def decode(value: bytes) -> ModerationVerdict:
+    """The verdict in a message's value, which is not null. Raises VerdictError."""
+    return _checked(lambda: _VERDICT.validate_json(value))
+
+
+def _checked(validate: Callable[[], ModerationVerdict]) -> ModerationVerdict:
+    try:
+        return validate()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        # Pydantic's message on what is no JSON quotes none of it either.
+        raise VerdictError(f"{field}: {first['msg']}" if field else first["msg"]) from None
+
+
+def text_of(event: Mapping[str, Any], text_field: str = "text") -> str | None:
+    """The review's text out of an event that carries its input; None where it is not there.
+
+    The input is the text itself, the object that has it at the path `text_field`, or a structured CloudEvent with
+    either as its data.
+    """
+    given: Any = event.get("input")
+    if isinstance(given, dict) and isinstance(given.get("specversion"), str) and "data" in given:
+        given = given["data"]
+    if isinstance(given, dict):
+        found = at_path(given, text_field)
+        given = None if found is MISSING else found
+    return given if isinstance(given, str) else None
+
+
+def _message(topic: str, source: SourcePosition, value: bytes | None, at: int) -> Message:
+    key = key_of(source)
+    headers = cloudevent_headers(key + f"/{at}".encode(), source["topic"], VERDICT_TYPE, rfc3339(at))
+    return Message(topic, key, value, (*headers, ("ce_subject", key)), at, source["partition"])

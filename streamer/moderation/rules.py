@@ -1,0 +1,162 @@
+"""What becomes of a review in moderation: rules in order, the first that matches wins. Pure.
+
+A rule asks the review (group, pattern, field) and the model's verdict (label, score). What it asks the review is
+answered when the review is read, in the decoding thread, since a search may take long; the rest is a comparison of
+numbers, when the verdict is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streamer.events import Action, Label, Verdict
+from streamer.moderation.patterns import Search, any_of, compiled, wildcards
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What to do with reviews for which all conditions hold; one that is empty or None is none.
+
+    labels: the verdict's label is one of them. score_min, score_max: inclusive bounds of P(positive), which is taken
+    as it is published, with six decimals.
+    groups: the review's group is one of them; `*` stands for anything.
+    pattern: is found in the text as it came. field: dotted path of what is in the input event, and not null.
+    equals: what the field is one of; empty, anything.
+    """
+
+    name: str
+    action: Action
+    labels: tuple[Label, ...] = ()
+    score_min: float | None = None
+    score_max: float | None = None
+    groups: tuple[str, ...] = ()
+    pattern: str | None = None
+    field: str | None = None
+    equals: tuple[Scalar, ...] = ()
+
+    def agrees(self, label: Label, score: float) -> bool:
+        """Whether the conditions on the verdict hold."""
+        return (
+            (not self.labels or label in self.labels)
+            and (self.score_min is None or self.score_min <= score)
+            and (self.score_max is None or score <= self.score_max)
+        )
+
+    @property
+    def asks_verdict(self) -> bool:
+        return bool(self.labels) or self.score_min is not None or self.score_max is not None
+
+
+class Decision(NamedTuple):
+    """What is done with a review, and the name of the rule that says so; None where it is the default."""
+
+    action: Action
+    rule: str | None
+
+
+class Rules:
+    """An ordered list of rules, compiled. Immutable, and so for any thread."""
+
+    def __init__(self, rules: Sequence[Rule], default: Action = "allow") -> None:
+        """`default`: what is done with what no rule matches. Raises PatternError."""
+        self.rules = tuple(rules)
+        self.fields = tuple(dict.fromkeys(rule.field for rule in rules if rule.field is not None))
+        self._default = Decision(default, None)
+        self._decisions = tuple(Decision(rule.action, rule.name) for rule in rules)
+        patterns = [rule.pattern for rule in rules if rule.pattern is not None]
+        # Most texts match none of the patterns: one search says so, instead of one for each rule.
+        self._any = any_of(patterns) if len(patterns) > 1 else None
+        self._tests = tuple(_Test.of(rule, self.fields) for rule in rules)
+        self._final = tuple(not rule.asks_verdict for rule in rules)
+
+    def applicable(self, text: str, group: str | None, values: Sequence[object]) -> tuple[int, ...]:
+        """The rules, by their place, whose conditions on the review hold, up to the first that asks for no more.
+
+        `values` are what the event has at `fields`, in that order; None where it has nothing or null.
+        """
+        found: list[int] = []
+        searched = _Searched(text, self._any)
+        for place, test in enumerate(self._tests):
+            if test.holds(searched, group, values):
+                found.append(place)
+                if self._final[place]:
+                    break
+        return tuple(found)
+
+    def decide(self, applicable: Sequence[int], verdict: Verdict) -> Decision:
+        """What the first of these rules that agrees with the verdict says, else the default."""
+        score = round(verdict.score, 6)
+        for place in applicable:
+            if self.rules[place].agrees(verdict.label, score):
+                return self._decisions[place]
+        return self._default
+
+
+class _Searched:
+    """A text that patterns are searched in: encoded once, and only where a rule comes so far."""
+
+    __slots__ = ("_any", "_bytes", "_some", "_text")
+
+    def __init__(self, text: str, any_pattern: Search | None) -> None:
+        self._text = text
+        self._any = any_pattern
+        self._bytes: bytes | None = None
+        self._some = True  # Whether any pattern may be in it.
+
+    def has(self, search: Search) -> bool:
+        if self._bytes is None:
+            self._bytes = self._text.encode(errors="replace")
+            self._some = self._any is None or self._any(self._bytes) is not None
+        return self._some and search(self._bytes) is not None
+
+
+class _Test(NamedTuple):
+    """A rule's conditions on the review, compiled."""
+
+    groups: frozenset[str] | None  # None where any will do.
+    prefixes: tuple[str, ...]  # Of groups with one `*`, at the end: quicker than a search.
+    wildcards: Search | None
+    field: int | None  # Its place among the rules' fields.
+    equals: frozenset[tuple[bool, Scalar]]
+    search: Search | None
+
+    @classmethod
+    def of(cls, rule: Rule, fields: Sequence[str]) -> _Test:
+        exact = frozenset(group for group in rule.groups if "*" not in group)
+        prefixes = [group for group in rule.groups if group.endswith("*") and group.count("*") == 1]
+        wild = [group for group in rule.groups if group not in exact and group not in prefixes]
+        return cls(
+            exact if rule.groups else None,
+            tuple(prefix[:-1] for prefix in prefixes),
+            wildcards(wild) if wild else None,
+            None if rule.field is None else fields.index(rule.field),
+            frozenset(map(_typed, rule.equals)),
+            None if rule.pattern is None else compiled(rule.pattern),
+        )
+
+    def holds(self, text: _Searched, group: str | None, values: Sequence[object]) -> bool:
+        """The cheap conditions first, the pattern last."""
+        return (
+            (self.groups is None or (group is not None and self._is_of(group)))
+            and (self.field is None or self._is_there(values[self.field]))
+            and (self.search is None or text.has(self.search))
+        )
+
+    def _is_of(self, group: str) -> bool:
+        if (self.groups is not None and group in self.groups) or group.startswith(self.prefixes):
+            return True
+        return self.wildcards is not None and self.wildcards(group.encode(errors="replace")) is not None
+
+    def _is_there(self, value: object) -> bool:
+        if not self.equals:
+            return value is not None
+        return isinstance(value, str | int | float) and _typed(value) in self.equals
+
+
+def _typed(value: Scalar) -> tuple[bool, Scalar]:
+    """To Python true is 1; to JSON it is not."""
+    return isinstance(value, bool), value

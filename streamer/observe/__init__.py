@@ -1,0 +1,1 @@
+"""What the outside sees: metrics, traces, logs, pages and terminals."""

@@ -1,0 +1,1 @@
+"""How many workers, cores and partitions a rate takes."""

@@ -1,0 +1,60 @@
+"""Profiles of workers: those that come along, read and written; `streamer.planning.plan` says what is in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+from pydantic import ValidationError
+
+from streamer.planning.plan import Device, Profile
+
+STORED: dict[Device, Path] = {
+    device: path for device in ("cpu", "cuda") if (path := Path(__file__).with_name(f"{device}.json")).is_file()
+}
+
+
+class ProfileError(Exception):
+    """There is no such profile, or it is damaged; the message says which field and why."""
+
+
+def stored(device: Device) -> Profile:
+    """The profile that comes along for a device. Raises ProfileError where there is none."""
+    if device not in STORED:
+        raise ProfileError(
+            f"no profile for {device} comes along: on such a host run "
+            f"`streamer plan --measure --device {device} --save FILE`, anywhere else give it with --profile FILE"
+        )
+    return read(STORED[device])
+
+
+def read(path: Path) -> Profile:
+    """A profile from a file. Raises ProfileError."""
+    try:
+        return parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror or error}") from None
+
+
+def parse(content: bytes, name: str) -> Profile:
+    """A profile from its JSON; `name` is for the message. Raises ProfileError, with a line for each wrong field."""
+    try:
+        fields = orjson.loads(content)
+        return Profile.model_validate_json(content) if isinstance(fields, dict) else _refuse(name)
+    except orjson.JSONDecodeError as error:
+        raise ProfileError(f"{name}: not JSON: {error}") from None
+    except ValidationError as error:
+        wrong = (f"{name}: {'.'.join(map(str, item['loc'])) or 'profile'}: {item['msg']}" for item in error.errors())
+        raise ProfileError("\n".join(wrong)) from None
+
+
+def _refuse(name: str) -> Profile:
+    raise ProfileError(f"{name}: not a JSON object")
+
+
+def write(profile: Profile, path: Path) -> None:
+    """As JSON, the way `read` wants it. Raises ProfileError where it cannot be written."""
+    try:
+        path.write_text(profile.model_dump_json(indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror or error}") from None

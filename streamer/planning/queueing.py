@@ -1,0 +1,96 @@
+"""How long reviews wait for batches: formulas for one work-conserving server that takes batches by length.
+
+Pure; `streamer.planning.plan` puts a whole worker in the server's place. tests/planning/test_plan.py holds them to a
+simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamer.pipeline.batching import CostTable
+
+MAX_REVIEWS = 256  # As batching.max_reviews and batching.max_padded_tokens have it by default.
+MAX_PADDED_TOKENS = 16_384
+# Median, 95 % and 99 % of Erlang's distribution of six and of three stages, relative to its mean.
+_ONE_BATCH = (0.9450, 1.7522, 2.1847)
+_MORE_BATCHES = (0.8914, 2.0986, 2.8020)
+# Backlogs that the time to clear is computed for, in reviews; past the last it grows by the full-load cost.
+_BACKLOGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+
+
+def full_load_seconds(costs: CostTable, lengths: Sequence[int]) -> float:
+    """Seconds a review when batches can always be the best of their length: the inverse of the capacity."""
+    known = {length: min(costs.cost(length, size) / size for size in _sizes(costs, length)) for length in set(lengths)}
+    return sum(known[length] for length in lengths) / len(lengths)
+
+
+def _sizes(costs: CostTable, length: int, waiting: int = MAX_REVIEWS) -> list[int]:
+    most = min(MAX_REVIEWS, max(1, MAX_PADDED_TOKENS // length), waiting)
+    return [*(size for size in costs.sizes if size < most), most]
+
+
+def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Latency:
+    """Time from arrival to the end of its batch, for Poisson arrivals at a work-conserving batch server.
+
+    The mean is that of a cycle in which every length group is served once, gated (Takagi, Analysis of Polling
+    Systems, 1986): the cycle T takes as long as clearing what arrives in one, T = C(rate T), by the cheapest cut of the
+    backlog into b batches. A review waits T/2 for its group's turn, and then its batch, T/b: T (1/2 + 1/b). With one
+    group it is 3/2 T, the leading term of Inoue's bound for dynamic batching (Performance Evaluation 147, 2021,
+    arXiv:1912.06322), where C is linear. The percentiles are those of Erlang's distribution: of six stages where one
+    batch takes all, of three where it takes two or more, which was fitted to the simulation.
+    tests/planning/test_plan.py holds all of it to the simulation, within a factor of 2.
+
+    Infinite where `rate` is not below the capacity.
+    """
+    full = full_load_seconds(costs, lengths)
+    if rate * full >= 1:
+        return Latency(math.inf, math.inf, math.inf, math.inf)
+    cleared = [_clear(costs, lengths, backlog) for backlog in _BACKLOGS]
+
+    def clear(backlog: float) -> tuple[float, float]:
+        """Seconds, and batches; linear in between, and beyond with nothing but full batches more."""
+        if backlog <= 1:
+            return cleared[0]
+        right = bisect_left(_BACKLOGS, backlog)
+        if right == len(_BACKLOGS):
+            seconds, batches = cleared[-1]
+            return seconds + (backlog - _BACKLOGS[-1]) * full, batches * backlog / _BACKLOGS[-1]
+        share = (backlog - _BACKLOGS[right - 1]) / (_BACKLOGS[right] - _BACKLOGS[right - 1])
+        (low, few), (high, many) = cleared[right - 1], cleared[right]
+        return low + share * (high - low), few + share * (many - few)
+
+    low, high = 0.0, (cleared[-1][0] + _BACKLOGS[-1] * full) / (1 - rate * full)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if clear(rate * middle)[0] > middle else (low, middle)
+    batches = clear(rate * high)[1]
+    mean = 1000 * high * (0.5 + 1 / batches)
+    share = min(1.0, batches - 1)
+    return Latency(mean, *(mean * (a + share * (b - a)) for a, b in zip(_ONE_BATCH, _MORE_BATCHES, strict=True)))
+
+
+def _clear(costs: CostTable, lengths: Sequence[int], backlog: int) -> tuple[float, float]:
+    """Seconds and batches of the cheapest way to judge a backlog with this mix of lengths.
+
+    Sorted by length and cut into batches of neighbours, by dynamic programming over the cuts.
+    """
+    waiting = [lengths[int((index + 0.5) / backlog * len(lengths))] for index in range(backlog)]
+    best = [(0.0, 0)]
+    for upto, length in enumerate(waiting, 1):
+        cuts = ((best[upto - size], size) for size in _sizes(costs, length, upto))
+        best.append(min((seconds + costs.cost(length, size), batches + 1) for (seconds, batches), size in cuts))
+    return best[-1][0], float(best[-1][1])

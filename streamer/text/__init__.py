@@ -1,0 +1,45 @@
+"""From a review's text to token ids: one way, shared by training and serving.
+
+    text -> normalise -> segment -> Vocabulary -> Encoded
+
+jieba 0.42.1 is the reference segmentation. rjieba carries the same dictionary in Rust, is many times
+faster and releases the GIL; `segment` uses it wherever the two agree and jieba itself where they do not.
+
+Reviews come by the thousand, and what a call costs would be more than what it does: so there is each step for
+many texts as well, done on all of them joined into one, with the same result as for each alone.
+"""
+
+from streamer.text.normalisation import NORMALISATION, URL, USER, normalise, normalise_all
+from streamer.text.segmentation import segment, segment_all, segment_reference, warm_up
+from streamer.text.vocabulary import (
+    PAD,
+    PAD_ID,
+    UNKNOWN,
+    UNKNOWN_ID,
+    Encoded,
+    Vocabulary,
+    bound,
+    head_and_tail,
+    tokens_of,
+)
+
+__all__ = [
+    "NORMALISATION",
+    "PAD",
+    "PAD_ID",
+    "UNKNOWN",
+    "UNKNOWN_ID",
+    "URL",
+    "USER",
+    "Encoded",
+    "Vocabulary",
+    "bound",
+    "head_and_tail",
+    "normalise",
+    "normalise_all",
+    "segment",
+    "segment_all",
+    "segment_reference",
+    "tokens_of",
+    "warm_up",
+]

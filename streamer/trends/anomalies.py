@@ -1,0 +1,142 @@
+"""Groups whose share of negative leaves its usual band, and comes back: one alert for each.
+
+The usual share p of a group is the exponentially weighted share of its earlier minutes, k negative ones of N reviews,
+with a pseudocount of one half each way (Jeffreys' prior). A minute with n reviews and share s is measured by the
+two-proportion z-test with the pooled variance of the usual share,
+
+    z = (s - p) / sqrt(f p (1 - p) (1/n + 1/N))
+
+where f, at least 1, is the exponentially weighted mean of z squared of earlier minutes (with f = 1): how much more the
+group's share varies from minute to minute than chance alone would have it (overdispersion of a quasi-binomial model).
+The band is p plus or minus `sigmas` such deviations, or `change` where that is wider. Minutes of few reviews are
+neither judged nor alerted about; they count into the usual share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from streamer.formats.codec import rfc3339
+from streamer.trends.windows import MINUTE, Window
+
+Direction = Literal["above", "below", "back"]
+
+ALERT_TYPE = b"review.sentiment.alert.v1"
+_IDLE_SECONDS = 7 * 86_400  # After so long without reviews, what was usual is forgotten.
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What counts as unusual.
+
+    min_reviews: a minute with fewer is not judged. min_minutes: nor is one before so many minutes with that many.
+    sigmas, change: both must be exceeded. memory: minutes after which an earlier one weighs 1/e.
+    """
+
+    min_reviews: int = 50
+    min_minutes: int = 10
+    sigmas: float = 4.0
+    change: float = 0.1
+    memory: float = 60.0
+
+
+class Alert(NamedTuple):
+    """A group's share of negative has left its band, above or below, or is back within; group None is all reviews.
+
+    share is of `window`; low and high are the band, usual its middle.
+    """
+
+    group: str | None
+    direction: Direction
+    window: Window
+    share: float
+    usual: float
+    low: float
+    high: float
+
+    @property
+    def identity(self) -> str:
+        """`<start of the window>/all` or `<start of the window>/group/<group>`: the same whoever finds it."""
+        return f"{self.window.start}/{'all' if self.group is None else 'group/' + self.group}"
+
+    def event(self) -> dict[str, Any]:
+        """As JSON has it: `streamer.formats.schema.TrendAlert`."""
+        rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
+        counts = {"reviews": self.window.reviews, "negative": self.window.negative}
+        window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}
+        return {"group": self.group, "direction": self.direction, "window": window, **counts, **rounded}
+
+
+@dataclass(slots=True)
+class _Usual:
+    negative: float = 0.0
+    reviews: float = 0.0
+    dispersion: float = 1.0
+    minutes: int = 0  # With enough reviews.
+    seen: int = 0  # Start of the latest window.
+    out: bool = False
+
+
+class Watchman:
+    """What is usual for each group. To be told of each minute once, in order."""
+
+    def __init__(self, band: Band, max_groups: int) -> None:
+        """Of more than `max_groups` groups those longest without reviews are forgotten, then the next ones."""
+        self._band = band
+        self._max_groups = max_groups
+        self._groups: OrderedDict[str | None, _Usual] = OrderedDict()
+
+    def judge(self, group: str | None, window: Window) -> list[Alert]:
+        """Take in a minute of a group; at most one alert."""
+        if not window.reviews:
+            return []
+        usual = self._groups.setdefault(group, _Usual())
+        self._groups.move_to_end(group)
+        decay = math.exp(-max(1, (window.start - usual.seen) // MINUTE) / self._band.memory) if usual.seen else 1.0
+        usual.seen = window.start
+        self._forget(window.start)
+        usual.negative *= decay
+        usual.reviews *= decay
+        found = self._compare(group, window, usual)
+        # Out of the band, a level is taken for usual only slowly: ten times the memory.
+        weight = 0.1 if usual.out else 1.0
+        usual.negative += weight * window.negative
+        usual.reviews += weight * window.reviews
+        return found
+
+    def _compare(self, group: str | None, window: Window, usual: _Usual) -> list[Alert]:
+        band = self._band
+        if window.reviews < band.min_reviews:
+            return []
+        share = window.negative / window.reviews
+        middle = (usual.negative + 0.5) / (usual.reviews + 1)
+        deviation = math.sqrt(middle * (1 - middle) * (1 / window.reviews + 1 / (usual.reviews + 1)))
+        squared = ((share - middle) / deviation) ** 2
+        half = max(band.change, band.sigmas * math.sqrt(usual.dispersion) * deviation)
+        usual.minutes += 1
+        found: list[Alert] = []
+        if usual.minutes > band.min_minutes:
+            distance = abs(share - middle)
+            low, high = max(0.0, middle - half), min(1.0, middle + half)
+            direction: Direction | None = None
+            if not usual.out and distance > half:
+                direction = "above" if share > middle else "below"
+            elif usual.out and distance <= half / 2:  # Well within: what lingers at the edge is one alert, not many.
+                direction = "back"
+            if direction is not None:
+                usual.out = direction != "back"
+                found.append(Alert(group, direction, window, share, middle, low, high))
+        if not usual.out and usual.minutes > 1:
+            rate = 1 / min(usual.minutes, band.memory)
+            usual.dispersion = max(1.0, usual.dispersion + rate * (squared - usual.dispersion))
+        return found
+
+    def _forget(self, now: int) -> None:
+        while len(self._groups) > self._max_groups or now - self._first().seen > _IDLE_SECONDS:
+            self._groups.popitem(last=False)
+
+    def _first(self) -> _Usual:
+        return next(iter(self._groups.values()))

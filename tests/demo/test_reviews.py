@@ -1,0 +1,67 @@
+"""`streamer demo` as a newcomer runs it: it starts a broker, labels, sums up, and ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+
+from streamer.demo.reviews import SAMPLES
+
+COMMAND = [sys.executable, "-m", "streamer", "demo"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
+
+
+def test_the_samples_are_as_varied_as_promised() -> None:
+    """At least 200, of every kind at least ten, in both languages, each with what its author says of it."""
+    samples = [orjson.loads(line) for line in SAMPLES.read_bytes().splitlines()]
+    kinds = [sample["kind"] for sample in samples]
+    assert len({sample["text"] for sample in samples}) == len(samples) >= 200
+    assert {"mixed", "ironic", "negated", "very_short", "very_long", "emoji", "traditional"} <= set(kinds)
+    assert min(kinds.count(kind) for kind in kinds) >= 10
+    assert {sample["language"] for sample in samples} == {"zh", "en", "mixed"}
+    assert {sample["expected"] for sample in samples} == {"positive", "negative", "uncertain"}
+
+
+def test_it_labels_the_samples_and_ends() -> None:
+    """All of them, with a summary; most verdicts are what the samples' authors say."""
+    done = subprocess.run([*COMMAND, "--rows", "5"], capture_output=True, env=ENVIRONMENT, timeout=120)
+    shown = done.stdout.decode()
+    assert done.returncode == 0, shown + done.stderr.decode()
+    assert len(re.findall(r"^(positive|negative|uncertain) +[01]\.\d{3} ", shown, re.MULTILINE)) == 5
+    assert re.search(r"^labelled +260: ", shown, re.MULTILINE)
+    agreed, certain = map(int, re.search(r"(\d+) of (\d+) verdicts", shown).groups())  # type: ignore[union-attr]  # Or it fails.
+    assert agreed / certain > 0.7
+    for figure in ("throughput", "latency", "padding efficiency"):
+        assert re.search(rf"^{figure} +\d", shown, re.MULTILINE)
+
+
+def test_it_labels_a_file_of_ones_own(tmp_path: Path) -> None:
+    """More rows than it lets be ahead, and a bad one, which is counted as a dead letter."""
+    path = tmp_path / "own.csv"
+    path.write_bytes(b"comment\n" + b"great value\n" * 3000 + b"\xff\xff\n")
+    arguments = ["--input", str(path), "--text-column", "comment", "--rows", "0"]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120)
+    shown = done.stdout.decode()
+    assert done.returncode == 0, shown + done.stderr.decode()
+    assert re.search(r"^labelled +3000: 3000 positive", shown, re.MULTILINE)
+    assert re.search(r"^dead letters +1,", shown, re.MULTILINE)
+
+
+def test_kept_it_goes_on_until_ctrl_c() -> None:
+    """It says how to produce more, and one SIGINT ends it with 0."""
+    with subprocess.Popen([*COMMAND, "--keep", "--rows", "1"], stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        while b"streamer produce FILE" not in (line := process.stdout.readline()):
+            assert line, "it ended by itself"
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert b"labelled" in process.stdout.read()
+    assert process.returncode == 0

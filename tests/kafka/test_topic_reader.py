@@ -1,0 +1,133 @@
+"""Reading a topic beside the groups: where it begins, what it gives, and where it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from streamer.demo.embedded_broker import EmbeddedBroker
+from streamer.events import Record, TopicPartition
+from streamer.kafka import BrokerUnreachable, Tail, TopicMissing
+from streamer.settings import KafkaSettings
+from tests.brokers import Cluster, MakeTopic
+from tests.reading import Item, committed, fill
+
+
+async def read(tail: Tail) -> list[Record]:
+    """Up to where the topic ends now."""
+    ends, records = await tail.ends(), []
+    async with asyncio.timeout(20):
+        while await tail.positions() != ends:
+            records += await tail.poll(0.1)
+    return records
+
+
+async def begun(bootstrap: str, topic: str, **begin: Any) -> list[bytes | None]:
+    """The values that a reader gets which begins like this."""
+    async with Tail(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as tail:
+        return [record.value for record in await read(tail)]
+
+
+def numbered(count: int) -> list[Item]:
+    """Records of one partition, a second apart from 1 January 2024 on."""
+    return [Item(b"%d" % number, timestamp_ms=1_704_067_200_000 + 1000 * number) for number in range(count)]
+
+
+async def test_it_reads_all_partitions_with_all_that_a_record_has(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Each partition's records in order."""
+    topic = make_topic(3)
+    items = [
+        Item(b"%d" % n, b"k", n % 3, (("a", b"1"), ("none", None)), timestamp_ms=1_704_067_200_000) for n in range(9)
+    ]
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, items)
+    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
+        records = await read(tail)
+        assert await tail.ends() == {TopicPartition(topic, partition): 3 for partition in range(3)}
+    headers = (("a", b"1"), ("none", None))
+    for partition in range(3):
+        assert [record for record in records if record.partition == partition] == [
+            Record(topic, partition, offset, 1_704_067_200_000, b"k", b"%d" % (3 * offset + partition), headers)
+            for offset in range(3)
+        ]
+
+
+async def test_from_the_end_there_is_only_what_comes(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """From when the block is entered."""
+    topic = make_topic()
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
+    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as tail:
+        assert await tail.poll(0.2) == []
+        await asyncio.to_thread(fill, cluster.bootstrap, topic, [Item(b"new")])
+        assert [record.value for record in await read(tail)] == [b"new"]
+
+
+@pytest.mark.requires("admin")
+async def test_it_begins_at_a_time(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Older records are left out, also those that come later; after the last one there is nothing."""
+    topic = make_topic()
+    late = Item(b"late", timestamp_ms=1_704_067_200_000)
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, [*numbered(10), late])
+    assert await begun(cluster.bootstrap, topic, since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
+    assert await begun(cluster.bootstrap, topic, since_ms=1_704_067_300_000) == []
+    assert len(await begun(cluster.bootstrap, topic, since_ms=0)) == 11
+
+
+async def test_without_an_index_by_time_it_reads_from_the_beginning() -> None:
+    """As on the embedded broker; the result is the same."""
+    with EmbeddedBroker({"reviews": 1}) as broker:
+        await asyncio.to_thread(fill, broker.bootstrap, "reviews", numbered(10))
+        assert await begun(broker.bootstrap, "reviews", since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
+
+
+async def test_a_group_remembers_how_far_it_was(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """By what was committed, not by what was read; at first it begins at the beginning."""
+    topic, group = make_topic(), f"group-{uuid.uuid4().hex}"
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
+    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as tail:
+        assert len(await read(tail)) == 3
+        await tail.commit({TopicPartition(topic, 0): 2})
+    assert await asyncio.to_thread(committed, cluster.bootstrap, group, topic) == {0: 2}
+    assert await begun(cluster.bootstrap, topic, group_id=group) == [b"2"]
+
+
+@pytest.mark.requires("transactions")
+async def test_positions_reach_the_end_past_what_cannot_be_read(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """An aborted transaction and its marker are offsets without a record."""
+    topic = make_topic()
+
+    def write() -> None:
+        fill(cluster.bootstrap, topic, numbered(1))
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": topic, "log_level": 0})
+        producer.init_transactions(10)
+        producer.begin_transaction()
+        producer.produce(topic, b"aborted", partition=0)
+        producer.flush(10)
+        producer.abort_transaction(10)
+
+    await asyncio.to_thread(write)
+    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
+        async with asyncio.timeout(20):  # The marker may come after the producer was told that it is over.
+            while await tail.ends() != {TopicPartition(topic, 0): 3}:
+                await asyncio.sleep(0.05)
+        assert [record.value for record in await read(tail)] == [b"0"]
+
+
+async def test_a_topic_that_is_missing_is_not_made(cluster: Cluster) -> None:
+    """However often it is asked for."""
+    topic = f"missing-{uuid.uuid4().hex}"
+    for _ in range(2):
+        with pytest.raises(TopicMissing, match=topic):
+            await begun(cluster.bootstrap, topic)
+
+
+async def test_no_broker_is_told_at_once() -> None:
+    """By the setting that names it."""
+    begin = time.monotonic()
+    with pytest.raises(BrokerUnreachable, match=r"kafka\.bootstrap_servers 127\.0\.0\.1:1"):
+        await begun("127.0.0.1:1", "reviews")
+    assert time.monotonic() - begin < 5
