@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import torch
 import uvloop
 
-from streamer.events import Message, Record, Review, TopicPartition, Verdict
+from streamer.events import Message, Prediction, Record, Review, TopicPartition
 from streamer.formats.codec import Encoder
 from streamer.kafka import Consumer, Publisher
 from streamer.models.torchscript import Model
 from streamer.pipeline.batching import Batch, Bucketer
-from streamer.pipeline.pipeline import Brain
+from streamer.pipeline.pipeline import Predictor
 from streamer.service import decoder, encoder, limits
 from streamer.settings import Settings
 from streamer.text import Encoded, normalise_all, segment_all
@@ -64,32 +64,34 @@ class Way:
     reviews: Sequence[Review]
     encoded: Sequence[Encoded]
     batches: Sequence[Batch[int]]
-    verdicts: Sequence[Sequence[Verdict]]  # By batch.
+    predictions: Sequence[Sequence[Prediction]]  # By batch.
     releases: Sequence[Sequence[Message]]
 
     @classmethod
-    def of(cls, records: Sequence[Record], model: Model, brain: Brain, settings: Settings) -> Way:
+    def of(cls, records: Sequence[Record], model: Model, predictor: Predictor, settings: Settings) -> Way:
         """All stages one after the other, once. Raises ValueError for a record that is no review."""
         reviews = [decoded for decoded in map(decoder(settings).decode, records) if isinstance(decoded, Review)]
         if len(reviews) < len(records):
             raise ValueError("a record is no review")
         texts = [review.text for review in reviews]
-        encoded = [one for chunk in _pieces(texts) for one in brain.vocabulary.encode_all(chunk, brain.max_tokens)]
-        batches = bucketed(encoded, brain, settings)
-        verdicts = [model.judge([encoded[item] for item in batch.items]) for batch in batches]
+        encoded = [
+            one for chunk in _pieces(texts) for one in predictor.vocabulary.encode_all(chunk, predictor.max_tokens)
+        ]
+        batches = bucketed(encoded, predictor, settings)
+        predictions = [model.predict([encoded[item] for item in batch.items]) for batch in batches]
         write = encoder(settings, model)
         messages = [
-            write.labelled(reviews[item], verdict, time.time_ns() // 1_000_000).message
-            for batch, judged in zip(batches, verdicts, strict=True)
-            for item, verdict in zip(batch.items, judged, strict=True)
+            write.labelled(reviews[item], prediction, time.time_ns() // 1_000_000).message
+            for batch, predicted in zip(batches, predictions, strict=True)
+            for item, prediction in zip(batch.items, predicted, strict=True)
         ]
-        return cls(records, reviews, encoded, batches, verdicts, in_turn(messages))
+        return cls(records, reviews, encoded, batches, predictions, in_turn(messages))
 
 
-def bucketed(encoded: Sequence[Encoded], brain: Brain, settings: Settings) -> list[Batch[int]]:
+def bucketed(encoded: Sequence[Encoded], predictor: Predictor, settings: Settings) -> list[Batch[int]]:
     """Batches as under backlog: as many wait as the cap on tokens lets in; time goes on by what batches cost."""
     bounds = limits(settings)
-    bucketer: Bucketer[int] = Bucketer(brain.costs, bounds.max_wait, bounds.max_reviews, bounds.max_padded_tokens)
+    bucketer: Bucketer[int] = Bucketer(predictor.costs, bounds.max_wait, bounds.max_reviews, bounds.max_padded_tokens)
     batches: list[Batch[int]] = []
     added = waiting = 0
     now = 0.0
@@ -103,7 +105,7 @@ def bucketed(encoded: Sequence[Encoded], brain: Brain, settings: Settings) -> li
             raise RuntimeError("reviews wait and there is no batch: this is a bug")
         batches.append(batch)
         waiting -= batch.tokens
-        now += brain.costs.cost(batch.length, len(batch))
+        now += predictor.costs.cost(batch.length, len(batch))
     return batches
 
 
@@ -115,7 +117,7 @@ def in_turn(messages: Sequence[Message]) -> list[list[Message]]:
     return [release for turn in zip_longest(*map(_pieces, partitions.values())) for release in turn if release]
 
 
-def pure_stages(way: Way, model: Model, brain: Brain, settings: Settings) -> dict[str, Stage]:
+def pure_stages(way: Way, model: Model, predictor: Predictor, settings: Settings) -> dict[str, Stage]:
     """Decode, tokenise and its parts, bucket, encode."""
     texts = list(_pieces([review.text for review in way.reviews]))
     normal = [normalise_all(chunk) for chunk in texts]
@@ -123,20 +125,20 @@ def pure_stages(way: Way, model: Model, brain: Brain, settings: Settings) -> dic
     write = encoder(settings, model)
     return {
         "decode": lambda: _each(decoder(settings).decode, way.records),
-        "tokenise": lambda: _each(lambda chunk: brain.vocabulary.encode_all(chunk, brain.max_tokens), texts),
+        "tokenise": lambda: _each(lambda chunk: predictor.vocabulary.encode_all(chunk, predictor.max_tokens), texts),
         "normalise": lambda: _each(normalise_all, texts),
         "segment": lambda: _each(segment_all, normal),
-        "look up": lambda: _each(brain.vocabulary.pieces, tokens),
-        "bucket": lambda: _timed(lambda: bucketed(way.encoded, brain, settings)),
+        "look up": lambda: _each(predictor.vocabulary.pieces, tokens),
+        "bucket": lambda: _timed(lambda: bucketed(way.encoded, predictor, settings)),
         "encode": lambda: _timed(lambda: _encode(way, write)),
     }
 
 
 def _encode(way: Way, write: Encoder) -> None:
-    for batch, judged in zip(way.batches, way.verdicts, strict=True):
+    for batch, predicted in zip(way.batches, way.predictions, strict=True):
         now = time.time_ns() // 1_000_000
-        for item, verdict in zip(batch.items, judged, strict=True):
-            write.labelled(way.reviews[item], verdict, now)
+        for item, prediction in zip(batch.items, predicted, strict=True):
+            write.labelled(way.reviews[item], prediction, now)
 
 
 def infer_stage(way: Way, model: Model, threads: int, evidence_tokens: int) -> Stage:
@@ -147,7 +149,7 @@ def infer_stage(way: Way, model: Model, threads: int, evidence_tokens: int) -> S
         torch.set_num_threads(threads)
         model.evidence_tokens = evidence_tokens
         try:
-            return _each(lambda batch: model.judge([way.encoded[item] for item in batch.items]), way.batches)
+            return _each(lambda batch: model.predict([way.encoded[item] for item in batch.items]), way.batches)
         finally:
             torch.set_num_threads(before[0])
             model.evidence_tokens = before[1]

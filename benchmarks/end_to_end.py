@@ -53,8 +53,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Fill the topic, tune the peers, run the rounds, compare the labels."""
     texts, shares = mixed(options.reviews, options.mix)
     asked = [each for each in ALL if not options.only or each.name in options.only]
-    absent = {each.name: reason for each in asked if (reason := missing(each))}
-    for name, reason in absent.items():
+    missing_topics = {each.name: reason for each in asked if (reason := missing(each))}
+    for name, reason in missing_topics.items():
         print(f"left out: {name}, {reason}", flush=True)
     model = load(options.artefact, "cpu")
     tokens = [len(model.vocabulary.encode(text, model.manifest.max_tokens)) for text in texts[:5000]]
@@ -67,7 +67,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         )
         fill(cluster.bootstrap, topic, items, timeout_s=600)
         stage = Stage(cluster, topic, options.partitions, options.artefact, Path(folder))
-        tuning = tune([each for each in asked if each.name not in absent], stage, trial(options), model.precision)
+        tuning = tune(
+            [each for each in asked if each.name not in missing_topics], stage, trial(options), model.precision
+        )
         runs = _rounds(tuning, stage, options)
         agreement = _agreement(runs, cluster.bootstrap)
     contenders = {each.name: summary(each, runs[each.name], agreement.get(each.name)) for each in tuning.entrants}
@@ -82,7 +84,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "broker": chain.describe(),
         "model": f"{model.manifest.name} {model.manifest.version}",
         "precision_of_ours": model.precision,
-        "left_out": absent,
+        "left_out": missing_topics,
         "tuning": tuning.tried,
         "contenders": contenders,
         "ratios": ratios({name: each["reviews_per_second"] for name, each in contenders.items()}),

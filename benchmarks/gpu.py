@@ -92,8 +92,8 @@ def _batch(batch: Sequence[Encoded], model: Model, length: int, repeats: int) ->
     work: dict[str, Callable[[], object]] = {
         "collate": lambda: model.collate(batch, length, size),
         "copy": lambda: on_host.to(model.device, copy=True),
-        "infer": lambda: model.predict(ids),
-        "judge": lambda: model.judge(batch),
+        "infer": lambda: model.forward(ids),
+        "judge": lambda: model.predict(batch),
     }
     return {stage: _seconds(its, model.device, repeats) for stage, its in work.items()}
 

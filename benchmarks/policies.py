@@ -26,7 +26,7 @@ from benchmarks.record import recorded
 from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
 from streamer.pipeline.batching import Bucketer, CostTable, TokenBudget
 from streamer.pipeline.pipeline import Limits
-from streamer.service import brain, load_model
+from streamer.service import load_model, predictor
 from streamer.settings import load
 
 LIMITS = Limits()
@@ -71,7 +71,7 @@ def measured_costs(path: Path | None) -> dict[str, Any]:
     """What batches cost on this machine as the service counts it: the model's time and the pipeline's overhead."""
     settings = load({"model": {"path": path}} if path else {})
     model = load_model(settings)
-    costs = brain(model, settings).costs
+    costs = predictor(model, settings).costs
     processor = torch.cuda.get_device_name() if model.device == "cuda" else describe()["processor"]
     device = f"{model.manifest.name} in {model.precision} on {processor}"
     if model.device == "cpu":

@@ -25,7 +25,7 @@ from benchmarks.environment import describe
 from benchmarks.throughput import items, texts
 from streamer.events import Record
 from streamer.models.torchscript import BUNDLED, Model
-from streamer.service import brain, load_model
+from streamer.service import load_model, predictor
 from streamer.settings import load
 from tests.brokers import Chain, Wanted, new_topic, providers
 from tests.reading import fill
@@ -50,7 +50,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     chosen, mean = texts(options.reviews, options.mean_tokens, options.model)
     settings = load({"model": {"path": options.model}})
     model = load_model(settings)
-    thinking = brain(model, settings)
+    thinking = predictor(model, settings)
     chain = Chain(providers(os.environ))
     with ExitStack() as resources:
         if options.no_broker:

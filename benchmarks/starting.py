@@ -28,7 +28,7 @@ def main() -> None:
     settings = Settings(model=ModelSettings(path=options.artefact))
     model = service.load_model(settings)
     loaded = time.perf_counter()
-    service.brain(model, settings)
+    service.predictor(model, settings)
     measured = time.perf_counter()
     print(json.dumps({"imports": imported - begin, "model": loaded - imported, "costs": measured - loaded}))
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from streamer.events import Record
 from streamer.observe.tracing import Spans
-from streamer.ports import Tracer, Untraced
+from streamer.ports import NullTracer, Tracer
 from streamer.settings import Settings
 
 _REVIEWS = 128
@@ -60,7 +60,7 @@ def kilobytes(links: int, count: int = 100) -> float:
 
 
 def main() -> None:
-    print(f"off: {microseconds(Untraced(), 200_000):.1f} us a batch")
+    print(f"off: {microseconds(NullTracer(), 200_000):.1f} us a batch")
     for links in (32, 128):
         for ratio in (0.1, 1.0):
             cost = microseconds(spans(ratio, links, _Sink(0)), 500)

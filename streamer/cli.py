@@ -96,7 +96,7 @@ def demo(
     from streamer.demo import reviews as demonstration
 
     _settings("WARNING")
-    _guarded(lambda: demonstration.demo(input, text_column, rows, keep))
+    _run_command(lambda: demonstration.demo(input, text_column, rows, keep))
 
 
 @app.command()
@@ -113,7 +113,7 @@ def run(
     # Until the worker has its own handlers: nothing is under way yet, and process 1 of a container hears no others.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.DONE))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _guarded(lambda: _work(settings, workers, slot))
+    _run_command(lambda: _work(settings, workers, slot))
 
 
 @app.command()
@@ -127,7 +127,7 @@ def label(
     from streamer.commands.label import label_file
 
     _settings()
-    _guarded(lambda: label_file(file, format, text_column, output))
+    _run_command(lambda: label_file(file, format, text_column, output))
 
 
 @app.command()
@@ -138,7 +138,7 @@ def check(
 ) -> None:
     """Say whether settings, model, brokers, topics and permissions are as the service needs them."""
     settings = _settings("WARNING")
-    _guarded(lambda: _check(settings, create_topics, partitions, replication))
+    _run_command(lambda: _check(settings, create_topics, partitions, replication))
 
 
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
@@ -182,7 +182,7 @@ def produce(
 
     settings = _settings("WARNING")
     options: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
-    _guarded(lambda: producing.produce(settings, file, kind=format, rate=rate, **options))
+    _run_command(lambda: producing.produce(settings, file, kind=format, rate=rate, **options))
 
 
 @app.command()
@@ -194,7 +194,7 @@ def watch(
     from streamer.commands import watch as watching
 
     settings = _settings("WARNING")
-    _guarded(lambda: watching.watch(settings, since_minutes=since, limit=limit))
+    _run_command(lambda: watching.watch(settings, since_minutes=since, limit=limit))
 
 
 @app.command()
@@ -203,19 +203,19 @@ def dashboard(
 ) -> None:
     """Show trends, reviews, the moderators' queue and the workers in a browser, until SIGTERM or SIGINT."""
 
-    def told(address: str) -> None:
+    def on_ready(address: str) -> None:
         typer.echo(f"The dashboard is on {address}")
 
     if demo:
         from streamer.demo import dashboard as demonstration
 
         _settings("WARNING")
-        _guarded(lambda: demonstration.demonstrate(told))
+        _run_command(lambda: demonstration.demonstrate(on_ready))
     else:
         from streamer.dashboard import serving
 
         settings = _settings()
-        _guarded(lambda: serving.dashboard(settings, told))
+        _run_command(lambda: serving.dashboard(settings, on_ready))
 
 
 @app.command()
@@ -232,7 +232,7 @@ def trends(
     settings = _settings("WARNING")
     size = {Size.SECOND: 1, Size.MINUTE: 60, Size.HOUR: 3600}[window]
     options: dict[str, Any] = {"since_minutes": since, "size": size, "groups": groups, "limit": limit}
-    _guarded(lambda: follow.follow(settings, alert_topic=alerts_topic, **options))
+    _run_command(lambda: follow.follow(settings, alert_topic=alerts_topic, **options))
 
 
 @app.command()
@@ -320,7 +320,7 @@ def replay(
         "limit": limit,
         "dry_run": dry_run,
     }
-    _guarded(lambda: replaying.replay(settings, **chosen))
+    _run_command(lambda: replaying.replay(settings, **chosen))
 
 
 rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
@@ -340,7 +340,7 @@ def test_rules(
     from streamer.commands.rules import try_rules
 
     _settings("WARNING")
-    _guarded(lambda: try_rules(file, format, text_column, rules, show, json))
+    _run_command(lambda: try_rules(file, format, text_column, rules, show, json))
 
 
 async def _work(settings: Settings, workers: int, slot: int) -> None:
@@ -349,12 +349,12 @@ async def _work(settings: Settings, workers: int, slot: int) -> None:
 
     can_trace(settings)
     if slot >= 0:
-        settings = _own(settings, slot)
+        settings = _for_worker(settings, slot)
     load = partial(load_model, settings, workers)
     await work(settings, load(), Metrics(), _end_with_parent if slot >= 0 else lambda _: None, load)
 
 
-def _own(settings: Settings, slot: int) -> Settings:
+def _for_worker(settings: Settings, slot: int) -> Settings:
     """What the workers of a host cannot share: the port of the pages, and the name of a static member."""
     port, member = settings.http.port, settings.kafka.group_instance_id
     http = settings.http.model_copy(update={"port": port + slot if port else 0})
@@ -383,7 +383,7 @@ def _settings(log_level: str | None = None) -> Settings:
     return settings
 
 
-def _guarded(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
+def _run_command(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a command on a fresh loop, and end the process as its error says."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -404,12 +404,12 @@ def _codes() -> dict[tuple[type[Exception], ...], Exit]:
     from streamer.models.torchscript import ModelError
     from streamer.observe.pages import AddressInUse
     from streamer.pipeline.pipeline import TooManyDeadLetters
-    from streamer.pipeline.sequencer import WentBack
+    from streamer.pipeline.sequencer import OffsetRegression
 
     return {
         (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
         (ModelError,): Exit.MODEL,
-        (KafkaFault, BrokerError, WentBack): Exit.BROKER,
+        (KafkaFault, BrokerError, OffsetRegression): Exit.BROKER,
         (TooManyDeadLetters,): Exit.DEAD_LETTERS,
     }
 

@@ -110,7 +110,7 @@ class Weight(NamedTuple):
     weight: float
 
 
-class Verdict(NamedTuple):
+class Prediction(NamedTuple):
     """What the model says of a text.
 
     score: P(positive), calibrated, in [0, 1].
@@ -143,7 +143,7 @@ class Message(NamedTuple):
     partition: int | None = None
 
 
-class Tally(NamedTuple):
+class TrendSample(NamedTuple):
     """What a result counts for in the trends.
 
     second: of its event time, since the epoch. score: in millionths, as it is published.
@@ -169,7 +169,7 @@ class Outgoing(NamedTuple):
     action: Action | None = None
     rule: str | None = None
     copies: tuple[Message, ...] = ()
-    tally: Tally | None = None
+    sample: TrendSample | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from streamer.events import CommitOutcome, Message, Outgoing, Record, TopicPartition, Verdict
+from streamer.events import CommitOutcome, Message, Outgoing, Prediction, Record, TopicPartition
 from streamer.text import Encoded
 
 
@@ -64,10 +64,10 @@ class Delivery(Protocol):
         ...
 
 
-class Judge(Protocol):
+class Predict(Protocol):
     """Who gives verdicts: `streamer.models.torchscript.Model.judge`. Called from one thread."""
 
-    def __call__(self, reviews: Sequence[Encoded]) -> list[Verdict]: ...
+    def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction]: ...
 
 
 class Observer(Protocol):
@@ -112,7 +112,7 @@ class Tracer(Protocol):
         ...
 
 
-class Untraced:
+class NullTracer:
     """A Tracer for when tracing is off: its contexts are made once, and do nothing."""
 
     _infer = nullcontext()

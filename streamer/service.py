@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from streamer.formats.codec import Decoder, Encoder
-from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, Publisher
+from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import BUNDLED, Manifest, Model, load
 from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
-from streamer.pipeline.pipeline import Brain, Limits, Pipeline
+from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
 from streamer.ports import Tracer
 from streamer.settings import Settings, SettingsError
-from streamer.trends import Ledger
+from streamer.trends import CountBuffer
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def brain(model: Model, settings: Settings) -> Brain:
+def predictor(model: Model, settings: Settings) -> Predictor:
     """The model as the pipeline sees it, with the cost of batches measured on this machine."""
     batching = settings.batching
     costs = model.measure_costs(batching.max_reviews, batching.max_padded_tokens)
-    return Brain(model.vocabulary, model.manifest.max_tokens, model.judge, costs.plus(_BATCH_SECONDS))
+    return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS))
 
 
 def decoder(settings: Settings) -> Decoder:
@@ -155,19 +155,19 @@ async def work(
         tracer = await stack.enter_async_context(_traces(settings))
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
-        ledger = Ledger() if settings.trends.enabled else None
-        delivery = _delivery(settings, consumer, ledger, metrics)
+        count_buffer = CountBuffer() if settings.trends.enabled else None
+        delivery = _delivery(settings, consumer, count_buffer, metrics)
         await delivery.start(*topics(settings))
         stack.push_async_callback(_close, delivery.stop)
         pipeline = Pipeline(
             consumer,
             delivery,
-            brain(model, settings),
+            predictor(model, settings),
             decoder(settings),
             encoder(settings, model),
             limits(settings),
             metrics,
-            ledger,
+            count_buffer,
             tracer,
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
@@ -212,17 +212,17 @@ async def _traces(settings: Settings) -> AsyncIterator[Tracer | None]:
 
 
 def _delivery(
-    settings: Settings, consumer: Consumer, ledger: Ledger | None, metrics: Metrics
-) -> AtLeastOnce | Counting | ExactlyOnce:
+    settings: Settings, consumer: Consumer, count_buffer: CountBuffer | None, metrics: Metrics
+) -> AtLeastOnce | TrendDelivery | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
     counts = None
-    if ledger is not None:
-        counts = Counts(kafka, settings.trend_topic, ledger, lambda: consumer.generation, metrics.counted)
+    if count_buffer is not None:
+        counts = TrendPublisher(kafka, settings.trend_topic, count_buffer, lambda: consumer.generation, metrics.counted)
     if settings.delivery == "exactly_once":
         return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
     publisher = Publisher(kafka, compression)
     delivery = AtLeastOnce(publisher, consumer)
-    return delivery if counts is None else Counting(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
+    return delivery if counts is None else TrendDelivery(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
 
 
 @contextlib.asynccontextmanager
@@ -233,10 +233,10 @@ async def _pages(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> As
     stalled_after = settings.http.stalled_after_ms / 1000
 
     def render() -> bytes:
-        metrics.ready.set(pipeline.unready(stalled_after) is None)
+        metrics.ready.set(pipeline.not_ready_reason(stalled_after) is None)
         return metrics.render()
 
-    pages = application(render, CONTENT_TYPE, lambda: pipeline.unready(stalled_after))
+    pages = application(render, CONTENT_TYPE, lambda: pipeline.not_ready_reason(stalled_after))
     async with serve(pages, settings.http.host, settings.http.port):
         yield
 
@@ -247,7 +247,7 @@ async def _reloading(
 ) -> AsyncIterator[None]:
     def load() -> tuple[Manifest, Callable[[], None]]:
         new = again()
-        thinking, writing = brain(new, settings), encoder(settings, new)
+        thinking, writing = predictor(new, settings), encoder(settings, new)
         return new.manifest, lambda: pipeline.swap(thinking, writing)
 
     reloader = Reloader(settings, model.manifest, load, metrics)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-from streamer.trends import SECOND, Counted, Trends, decode
+from streamer.trends import SECOND, CountDelta, Trends, decode
 from tests.checkers import Record
 
 Cells = dict[tuple[int, str | None], tuple[int, int, int, int]]  # positive, negative, uncertain, millionths.
@@ -82,7 +82,7 @@ def _published_at(result: Record, messages: Iterable[Record]) -> int:
     """When the counts with a review were published, the newest owner's."""
     source = result.source
     assert source is not None
-    covering: list[tuple[Counted, int]] = []
+    covering: list[tuple[CountDelta, int]] = []
     for message in messages:
         counted = decode(message.value)
         assert counted is not None

@@ -20,22 +20,22 @@ from streamer.cli import Exit
 from streamer.events import (
     DeadLetter,
     Headers,
+    Prediction,
     Reason,
     Record,
     Review,
-    Tally,
     Tombstone,
     TopicPartition,
-    Verdict,
+    TrendSample,
     Weight,
 )
 from streamer.formats.codec import Encoder
 from streamer.formats.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
-from streamer.moderation.decisions import encode, encode_undo, verdict_on
+from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
-from streamer.trends import Ledger
+from streamer.trends import CountBuffer
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
 
@@ -43,7 +43,7 @@ OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
 MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
-VERDICT = Verdict("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
+VERDICT = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
 
 @pytest.mark.parametrize("path", generate.generated(generate.FOLDER), ids=lambda path: path.name)
@@ -225,10 +225,10 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for message in held.messages:
         check(document, "LabelledReview", json.loads(message.value or b""))
         check(document, "ResultHeaders", _text(message.headers))
-    verdict = verdict_on(json.loads(held.copies[0].value or b""), "block", "ann", 7, "negative", "a")
+    verdict = decision_on(json.loads(held.copies[0].value or b""), "block", "ann", 7, "negative", "a")
     for message in (encode("verdicts", verdict, 7), encode_undo("verdicts", verdict["source"], 7)):
         check(document, "VerdictHeaders", _text(message.headers))
-        check(document, "ModerationVerdict" if message.value else "Tombstone", json.loads(message.value or b"null"))
+        check(document, "ModerationDecision" if message.value else "Tombstone", json.loads(message.value or b"null"))
 
 
 def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> None:
@@ -290,11 +290,15 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_counts_are_as_their_schema_says() -> None:
-    """What the ledger publishes; and the schema is closed."""
-    ledger, source = Ledger(), TopicPartition("reviews", 1)
-    ledger.assign(source, (3, 4), 0)
-    ledger.add(source, 3, [(0, Tally(7, "a", "positive", 5)), (1, Tally(7, None, "negative", 1_000_000)), (2, None)])
-    (counted,) = ledger.upto(source, 3)
+    """What the count_buffer publishes; and the schema is closed."""
+    count_buffer, source = CountBuffer(), TopicPartition("reviews", 1)
+    count_buffer.assign(source, (3, 4), 0)
+    count_buffer.add(
+        source,
+        3,
+        [(0, TrendSample(7, "a", "positive", 5)), (1, TrendSample(7, None, "negative", 1_000_000)), (2, None)],
+    )
+    (counted,) = count_buffer.pending(source, 3)
     value = json.loads(encode_counts(counted))
     schema = trend_schema()
     Draft202012Validator.check_schema(schema)

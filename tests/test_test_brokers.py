@@ -244,7 +244,7 @@ def broken(wanted: Wanted) -> Cluster:
     raise Unavailable("no luck today")
 
 
-def absent() -> str:
+def missing_topics() -> str:
     raise Unavailable("not here")
 
 
@@ -259,7 +259,7 @@ def test_the_chain_settles_on_the_first_that_starts() -> None:
     """And says why it passed over the others."""
     chain = Chain(
         [
-            Provider("first", frozenset(), absent, broken),
+            Provider("first", frozenset(), missing_topics, broken),
             Provider("second", frozenset({"admin"}), present, broken),
             EMBEDDED,
         ]
@@ -275,7 +275,7 @@ def test_the_chain_settles_on_the_first_that_starts() -> None:
 def test_a_chain_without_any_broker_says_why() -> None:
     """Both when there is none and when the last does not start."""
     with pytest.raises(Unavailable, match="no broker to test with: not first: not here"):
-        _ = Chain([Provider("first", frozenset(), absent, broken)]).provider
+        _ = Chain([Provider("first", frozenset(), missing_topics, broken)]).provider
     with (
         pytest.raises(Unavailable, match="no luck"),
         Chain([Provider("only", frozenset(), present, broken)]).running(Wanted()),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-Judge = Callable[[Sequence[str]], Sequence[float]]  # From texts to P(positive).
+Predict = Callable[[Sequence[str]], Sequence[float]]  # From texts to P(positive).
 Label = Literal["negative", "positive"]
 
 CASES = Path(__file__).with_name("checklist.jsonl")
@@ -89,7 +89,7 @@ def load_cases(path: Path = CASES) -> tuple[Case, ...]:
     return tuple(one.validate_json(line) for line in path.read_text(encoding="utf-8").splitlines())
 
 
-def run_checklist(judge: Judge, cases: Sequence[Case] | None = None) -> Checklist:
+def run_checklist(judge: Predict, cases: Sequence[Case] | None = None) -> Checklist:
     """Judge both texts of every pair; `judge` takes all texts at once."""
     cases = load_cases() if cases is None else cases
     scores = judge([text for case in cases for text in (case.a, case.b)])
@@ -111,13 +111,13 @@ def _by_capability(outcomes: Iterable[tuple[Case, float, float]]) -> dict[str, C
 
 
 def _capability(outcomes: Sequence[tuple[Case, float, float]]) -> Capability:
-    tally: dict[str, tuple[int, int]] = {}
+    sample: dict[str, tuple[int, int]] = {}
     failed = []
     for case, a, b in outcomes:
         right = case.passed(a, b)
-        passed, pairs = tally.get(case.language, (0, 0))
-        tally[case.language] = (passed + right, pairs + 1)
+        passed, pairs = sample.get(case.language, (0, 0))
+        sample[case.language] = (passed + right, pairs + 1)
         if not right:
             expected = ", ".join(case.labels) if case.labels else case.expected
             failed.append(Failed(case.language, case.a, case.b, expected, (round(a, 4), round(b, 4))))
-    return Capability(len(outcomes), len(outcomes) - len(failed), tally, tuple(failed))
+    return Capability(len(outcomes), len(outcomes) - len(failed), sample, tuple(failed))

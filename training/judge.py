@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.events import Verdict
+from streamer.events import Prediction
 from streamer.models.torchscript import Model, ModelError, load
 from streamer.text import normalise
 from training.calibrate import Floats, Uncertain
@@ -128,15 +128,15 @@ def judge_reviews(model: Model, temperature: float, reviews: Sequence[Review], s
     )
 
 
-def verdicts_of(model: Model, texts: Sequence[str]) -> list[Verdict]:
+def verdicts_of(model: Model, texts: Sequence[str]) -> list[Prediction]:
     """A verdict for each text, in order; texts are batched with others of like length of the same window."""
-    verdicts: list[Verdict] = []
+    verdicts: list[Prediction] = []
     for begin in range(0, len(texts), _WINDOW):
         encoded = [model.vocabulary.encode(text, model.manifest.max_tokens) for text in texts[begin : begin + _WINDOW]]
-        found: dict[int, Verdict] = {}
+        found: dict[int, Prediction] = {}
         for batch in reading_batches(np.array([len(review) for review in encoded], np.int64)):
             indices = batch.tolist()
-            found.update(zip(indices, model.judge([encoded[index] for index in indices]), strict=True))
+            found.update(zip(indices, model.predict([encoded[index] for index in indices]), strict=True))
         verdicts.extend(found[index] for index in range(len(encoded)))
     return verdicts
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from streamer.formats.schema import ModerationVerdict
-from streamer.moderation.decisions import VerdictError, decode, key_of
+from streamer.formats.schema import ModerationDecision
+from streamer.moderation.decisions import DecisionError, decode, key_of
 from training.recipe import Recipe, RecipeError, Source
 from training.rows import DataError, read_bytes
 from training.rows import decode as as_text
@@ -27,11 +27,11 @@ Label = Literal["positive", "negative"]
 _POLL_SECONDS = 0.5
 
 
-class Verdict(NamedTuple):
+class Prediction(NamedTuple):
     """A message of the verdict topic; None where it is a tombstone. `line` is where it was read, from 1."""
 
     key: str
-    verdict: ModerationVerdict | None
+    verdict: ModerationDecision | None
     line: int
 
 
@@ -84,7 +84,7 @@ def _meaning(labels: str | None) -> dict[str, Label]:
     return meaning
 
 
-def exported(path: Path) -> Iterator[Verdict]:
+def exported(path: Path) -> Iterator[Prediction]:
     """The messages of an export, in its order: a JSON object a line, .gz or not.
 
     Either `{"key": ..., "payload": ...}`, as kcat -J writes them, the payload a text, an object or null; or the value
@@ -102,31 +102,31 @@ def exported(path: Path) -> Iterator[Verdict]:
             raise DataError("neither a verdict nor an object with key and payload (kcat -J)", name, number)
         try:
             yield _message(found, line, number)
-        except VerdictError as error:
+        except DecisionError as error:
             raise DataError(f"no verdict: {error}", name, number) from None
 
 
-def _message(found: Mapping[str, Any], line: str, number: int) -> Verdict:
+def _message(found: Mapping[str, Any], line: str, number: int) -> Prediction:
     if "payload" not in found:
         verdict = decode(line.encode())
-        return Verdict(key_of(verdict["source"]).decode(), verdict, number)
+        return Prediction(key_of(verdict["source"]).decode(), verdict, number)
     key, payload = found.get("key"), found["payload"]
     if not isinstance(key, str):
-        raise VerdictError("key: not a text")
+        raise DecisionError("key: not a text")
     if payload is None:
-        return Verdict(key, None, number)
-    return Verdict(key, decode((payload if isinstance(payload, str) else json.dumps(payload)).encode()), number)
+        return Prediction(key, None, number)
+    return Prediction(key, decode((payload if isinstance(payload, str) else json.dumps(payload)).encode()), number)
 
 
 def labelled(
-    verdicts: Iterator[Verdict], meaning: Mapping[str, Label], name: str, say: Callable[[str], None]
+    verdicts: Iterator[Prediction], meaning: Mapping[str, Label], name: str, say: Callable[[str], None]
 ) -> list[dict[str, str]]:
     """Text and label of each review on which there is a verdict; the newest counts, and a tombstone takes it back.
 
     The label is the person's own, else what the action means; without either a verdict is left out, and so is one
     without a text. Raises DataError where no text is left at all.
     """
-    newest: dict[str, Verdict] = {}
+    newest: dict[str, Prediction] = {}
     fates: Counter[str] = Counter()
     for read in verdicts:
         fates["read"] += 1
@@ -159,13 +159,13 @@ def labelled(
 async def _exported() -> bytes:
     """All of the verdict topic, as lines that `exported` reads. Raises DataError."""
     # Late: who trains without it needs no broker.
-    from streamer.kafka import KafkaFault, Tail, TopicMissing
+    from streamer.kafka import KafkaFault, TopicMissing, TopicReader
     from streamer.settings import SettingsError, load
 
     lines: list[bytes] = []
     try:
         settings = load()
-        async with Tail(settings.kafka, settings.verdict_topic, start="beginning") as tail:
+        async with TopicReader(settings.kafka, settings.verdict_topic, start="beginning") as tail:
             ends = await tail.ends()
             while any(at < ends[partition] for partition, at in (await tail.positions()).items()):
                 for record in await tail.poll(_POLL_SECONDS):

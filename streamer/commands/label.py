@@ -17,10 +17,10 @@ from typing import IO, Any
 from streamer.files.read_ahead import Interruptible, in_thread
 from streamer.files.source import FileError, LineSink, RowSource, open_rows, read_values
 from streamer.observe.metrics import Metrics
-from streamer.observe.progress_bar import counting
+from streamer.observe.progress_bar import progress_bar
 from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery
-from streamer.service import brain, decoder, encoder, limits, load_model
+from streamer.service import decoder, encoder, limits, load_model, predictor
 from streamer.settings import Settings, load
 
 _FOREVER_SECONDS = 1e8
@@ -35,7 +35,7 @@ async def label_file(path: str, kind: str | None, text_column: str, output: str)
     settings = load(for_files(text_column))
     # Before the model is loaded: a wrong column should not take seconds to be told.
     async with rows(path, kind, text_column) as source:
-        with _output(output) as lines, counting("rows", None) as written:
+        with _output(output) as lines, progress_bar("rows", None) as written:
             sink = LineSink(lines, written)
             if source is not None:
                 await label_rows(settings, source, sink)
@@ -80,7 +80,7 @@ async def label_rows(settings: Settings, source: RowSource, sink: Delivery) -> N
     # Nothing is read again from a file: it is worked to its end, however slowly the output takes the lines.
     bounds = replace(limits(settings), drain_timeout=_FOREVER_SECONDS)
     writing = replace(encoder(settings, model), review_topic=None)
-    pipeline = Pipeline(source, sink, brain(model, settings), decoder(settings), writing, bounds, Metrics())
+    pipeline = Pipeline(source, sink, predictor(model, settings), decoder(settings), writing, bounds, Metrics())
     await pipeline.on_assigned([source.partition])
     await pipeline.run()
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import orjson
 
 from streamer.events import Message
-from streamer.files.read_ahead import Feed, Interruptible, in_thread
+from streamer.files.read_ahead import Interruptible, ReadAhead, in_thread
 from streamer.files.source import FileError, open_rows, read_values
 from streamer.formats.codec import MISSING, at_path
 from streamer.kafka import Publisher
-from streamer.observe.progress_bar import counting
+from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
 
 _SENDS_IN_FLIGHT = 4
@@ -45,20 +45,20 @@ async def produce(
     Raises FileError, BrokerUnreachable, TopicMissing and PublishRefused; what was acknowledged before that stays.
     """
     given = settings.input
-    shape = Shape(given.topic, given.format, given.text_field, text_column or given.text_field, key_column)
+    mapping = RowMapping(given.topic, given.format, given.text_field, text_column or given.text_field, key_column)
     stopped = threading.Event()
     async with contextlib.AsyncExitStack() as stack:
-        source = stack.enter_context(contextlib.closing(_values(path, kind, shape.text_column, repeat, stopped)))
+        source = stack.enter_context(contextlib.closing(_values(path, kind, mapping.text_column, repeat, stopped)))
         values = islice(source, limit)
         first = await in_thread(lambda: next(values, None), stopped)  # A wrong column is told before connecting.
         if first is None:
             return 0
-        shape.check(first, path)
+        mapping.check(first, path)
         publisher = Publisher(settings.kafka, settings.output.compression)
         await publisher.start(given.topic)
         stack.push_async_callback(publisher.stop)
-        counted = stack.enter_context(counting(f"rows to {given.topic!r}", limit))
-        return await _publish(publisher, shape, Feed(chain((first,), values), rate, stopped), counted)
+        advance = stack.enter_context(progress_bar(f"rows to {given.topic!r}", limit))
+        return await _publish(publisher, mapping, ReadAhead(chain((first,), values), rate, stopped), advance)
 
 
 def _values(path: str, kind: str | None, text_column: str, repeat: int, stopped: threading.Event) -> Generator[bytes]:
@@ -71,7 +71,7 @@ def _values(path: str, kind: str | None, text_column: str, repeat: int, stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class RowMapping:
     """What a row becomes on the input topic. Pure. Columns may be dotted paths."""
 
     topic: str
@@ -101,13 +101,13 @@ class Shape:
         return Message(self.topic, key, value, (), now, number)
 
 
-async def _publish(publisher: Publisher, shape: Shape, feed: Feed, counted: Callable[[int], None]) -> int:
+async def _publish(publisher: Publisher, mapping: RowMapping, feed: ReadAhead, advance: Callable[[int], None]) -> int:
     """Send batch after batch, a few of them on their way at a time; returns how many rows."""
     slots = asyncio.Semaphore(_SENDS_IN_FLIGHT)
 
     async def acknowledge(sent: Awaitable[None], count: int) -> None:
         await sent
-        counted(count)
+        advance(count)
         slots.release()
 
     number = 0
@@ -116,7 +116,7 @@ async def _publish(publisher: Publisher, shape: Shape, feed: Feed, counted: Call
             group.create_task(feed.read())
             async for rows in feed.batches():
                 now = time.time_ns() // 1_000_000
-                messages = [shape.message(row, number + index, now) for index, row in enumerate(rows)]
+                messages = [mapping.message(row, number + index, now) for index, row in enumerate(rows)]
                 number += len(messages)
                 await slots.acquire()
                 group.create_task(acknowledge(await publisher.send(messages), len(messages)))

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from streamer.events import Message, Reason, Record, TopicPartition
 from streamer.formats.codec import original
-from streamer.kafka import Publisher, Tail
-from streamer.observe.progress_bar import counting
+from streamer.kafka import Publisher, TopicReader
+from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
 
 GROUP_SUFFIX = ".dlq-replay"
@@ -41,24 +41,24 @@ async def replay(
     time. Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
     """
     since_ms = 0 if since_minutes is None else int((time.time() - since_minutes * 60) * 1000)
-    choice = Choice(settings.input.topic, frozenset(reasons), since_ms)
+    replay_filter = ReplayFilter(settings.input.topic, frozenset(reasons), since_ms)
     kafka = settings.kafka
     async with contextlib.AsyncExitStack() as stack:
         group = kafka.group_id + GROUP_SUFFIX
-        tail = await stack.enter_async_context(Tail(kafka, settings.dead_letter_topic, group_id=group))
+        reader = await stack.enter_async_context(TopicReader(kafka, settings.dead_letter_topic, group_id=group))
         publisher = None
         if not dry_run:
             publisher = Publisher(kafka, settings.output.compression)
             await publisher.start(settings.input.topic)
             stack.push_async_callback(publisher.stop)
-        counted = stack.enter_context(counting(f"dead letters {'to replay' if dry_run else 'replayed'}", limit))
-        replayed, passed_over = await _replay(tail, publisher, choice, limit, counted)
+        advance = stack.enter_context(progress_bar(f"dead letters {'to replay' if dry_run else 'replayed'}", limit))
+        replayed, passed_over = await _replay(reader, publisher, replay_filter, limit, advance)
     _print(console or Console(), replayed, passed_over)
     return replayed
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ReplayFilter:
     """Which dead letters to take. Pure."""
 
     topic: str
@@ -89,30 +89,34 @@ class Choice:
 
 
 async def _replay(
-    tail: Tail, publisher: Publisher | None, choice: Choice, limit: int | None, counted: Callable[[int], None]
+    reader: TopicReader,
+    publisher: Publisher | None,
+    replay_filter: ReplayFilter,
+    limit: int | None,
+    advance: Callable[[int], None],
 ) -> tuple[Counter[str], int]:
     """How many were replayed, by reason, and how many were read but not chosen."""
     replayed: Counter[str] = Counter()
     passed_over = 0
-    ends = await tail.ends()
-    while replayed.total() != limit and any(at < ends[p] for p, at in (await tail.positions()).items()):
+    ends = await reader.ends()
+    while replayed.total() != limit and any(at < ends[p] for p, at in (await reader.positions()).items()):
         chosen: list[Record] = []
         positions: dict[TopicPartition, int] = {}
-        for record in await tail.poll(_POLL_SECONDS):
+        for record in await reader.poll(_POLL_SECONDS):
             if replayed.total() + len(chosen) == limit:
                 break
             if record.offset >= ends[record.source]:
                 continue
             positions[record.source] = record.offset + 1
-            if choice.takes(record):
+            if replay_filter.takes(record):
                 chosen.append(record)
             else:
                 passed_over += 1
         if publisher is not None and positions:
-            await (await publisher.send([choice.message(record) for record in chosen]))
-            await tail.commit(positions)
+            await (await publisher.send([replay_filter.message(record) for record in chosen]))
+            await reader.commit(positions)
         replayed.update(_text(dict(record.headers)["dlq.reason"]) for record in chosen)
-        counted(len(chosen))
+        advance(len(chosen))
     return replayed, passed_over
 
 

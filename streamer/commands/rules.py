@@ -19,7 +19,7 @@ from streamer.commands.watch import printable
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.files.source import FileError
 from streamer.moderation.decisions import text_of
-from streamer.observe.progress_bar import counting
+from streamer.observe.progress_bar import progress_bar
 from streamer.settings import ModerationSettings, SettingsError, load
 
 _COLOURS = {"allow": "green", "review": "yellow", "block": "red"}
@@ -38,14 +38,14 @@ async def try_rules(
     if not settings.moderation.rules:
         raise SettingsError("moderation.rules: there are none: give --rules FILE.toml")
     async with rows(path, kind, text_column) as source:
-        with counting("rows", None) as counted:
-            tried = Tried(text_column, show, counted)
+        with progress_bar("rows", None) as advance:
+            dry_run = RuleDryRun(text_column, show, advance)
             if source is not None:
-                await label_rows(settings, source, tried)
+                await label_rows(settings, source, dry_run)
     if as_json:
-        print(orjson.dumps(tried.as_json(settings.moderation), option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(dry_run.as_json(settings.moderation), option=orjson.OPT_INDENT_2).decode())
     else:
-        Console().print(tried.table(settings.moderation))
+        Console().print(dry_run.table(settings.moderation))
 
 
 def _moderation(path: Path) -> dict[str, Any]:
@@ -71,14 +71,14 @@ class Example(NamedTuple):
     text: str
 
 
-class Tried:
+class RuleDryRun:
     """Counts what is decided on each row. Implements `ports.Delivery`."""
 
-    def __init__(self, text_field: str, show: int, counted: Callable[[int], Any]) -> None:
+    def __init__(self, text_field: str, show: int, advance: Callable[[int], Any]) -> None:
         """`show`: how many examples to keep of each rule. `counted` is told how many rows were added."""
         self._text_field = text_field
         self._show = show
-        self._counted = counted
+        self._counted = advance
         self.rules: Counter[str | None] = Counter()  # None: no rule matched.
         self.actions: Counter[str] = Counter()
         self.unreadable: Counter[str] = Counter()

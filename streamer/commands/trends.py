@@ -17,19 +17,21 @@ from rich.text import Text
 from streamer.commands.watch import printable, until_signal
 from streamer.events import Message
 from streamer.formats.codec import cloudevent_headers, rfc3339
-from streamer.kafka import Publisher, Tail
+from streamer.kafka import Publisher, TopicReader
 from streamer.settings import Settings
-from streamer.trends import ALERT_TYPE, Alert, Band, Change, Trends, Window
+from streamer.trends import ALERT_TYPE, Alert, AlertThresholds, Change, Trends, Window
 
 _POLL_SECONDS = 0.25
 _ALERTS_SHOWN = 5
 
 
-def reader(settings: Settings) -> Trends:
+def trends_reader(settings: Settings) -> Trends:
     """A reader of trends as the settings say."""
     given = settings.trends
-    band = Band(given.alert_min_reviews, given.alert_min_minutes, given.alert_sigmas, given.alert_change)
-    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, band)
+    thresholds = AlertThresholds(
+        given.alert_min_reviews, given.alert_min_minutes, given.alert_sigmas, given.alert_change
+    )
+    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, thresholds)
 
 
 async def follow(
@@ -56,9 +58,9 @@ async def follow(
     begin = time.time() - 60 * (since_minutes or 0)
     since_ms = None if since_minutes is None else max(0, int(begin * 1000))
     alert_topic = alert_topic or settings.trends.alert_topic
-    trends = reader(settings)
+    trends = trends_reader(settings)
     async with contextlib.AsyncExitStack() as stack:
-        tail = await stack.enter_async_context(Tail(settings.kafka, settings.trend_topic, since_ms=since_ms))
+        reader = await stack.enter_async_context(TopicReader(settings.kafka, settings.trend_topic, since_ms=since_ms))
         publisher = None
         if alert_topic is not None:
             publisher = Publisher(settings.kafka, settings.output.compression)
@@ -66,13 +68,13 @@ async def follow(
             stack.push_async_callback(publisher.stop)
         stopping = stack.enter_context(until_signal())
         show = stack.enter_context(_screen(console, trends, size, groups))
-        ends = await tail.ends()
+        ends = await reader.ends()
         shown, caught_up, next_start = 0, False, -(-int(begin) // size) * size
         while not stopping.is_set() and shown != limit:
-            for record in await tail.poll(_POLL_SECONDS):
+            for record in await reader.poll(_POLL_SECONDS):
                 trends.merge(record.value, record.timestamp / 1000)
             if not caught_up:
-                caught_up = all(at >= ends[partition] for partition, at in (await tail.positions()).items())
+                caught_up = all(at >= ends[partition] for partition, at in (await reader.positions()).items())
                 if not caught_up:
                     continue
             closed = trends.closed(size)

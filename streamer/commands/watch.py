@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from streamer.events import Record
-from streamer.kafka import Tail
+from streamer.kafka import TopicReader
 from streamer.settings import Settings
 
 _COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
@@ -38,10 +38,10 @@ async def watch(
     console = console or Console()
     since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
     shown = 0
-    async with Tail(settings.kafka, settings.output.topic, since_ms=since_ms) as tail:
+    async with TopicReader(settings.kafka, settings.output.topic, since_ms=since_ms) as reader:
         with until_signal() as stopping, _screen(console) as show:
             while not stopping.is_set() and shown != limit:
-                records = await tail.poll(_POLL_SECONDS)
+                records = await reader.poll(_POLL_SECONDS)
                 # By time, for the eye: partitions come one after the other.
                 results = [found for record in sorted(records, key=_at) if (found := result(record)) is not None]
                 results = results if limit is None else results[: limit - shown]

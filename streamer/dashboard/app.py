@@ -23,10 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamer.dashboard import access
 from streamer.dashboard import charts as series
 from streamer.dashboard.access import Access
-from streamer.dashboard.queue import Said
-from streamer.dashboard.reviews import Item
+from streamer.dashboard.queue import Decision
+from streamer.dashboard.reviews import ReviewView
 from streamer.dashboard.session import events
-from streamer.dashboard.state import Hub
+from streamer.dashboard.state import DashboardState
 
 STATIC = Path(__file__).with_name("static")
 _STREAMS = 200  # Pages open at a time.
@@ -34,16 +34,16 @@ _BODY_BYTES = 8192
 _WRONG_TOKEN_SECONDS = 0.5
 _OPEN = ("/login", "/static/", "/health")  # Without a token.
 
-Publish = Callable[[Item, Said | None], Awaitable[None]]
+Publish = Callable[[ReviewView, Decision | None], Awaitable[None]]
 
 
 class PublishFailed(Exception):
     """A verdict is not in the topic; the message says why."""
 
 
-def application(hub: Hub, guard: Access, publish: Publish) -> Starlette:
+def application(state: DashboardState, guard: Access, publish: Publish) -> Starlette:
     """The dashboard. `publish` puts a verdict, or its undo, into the verdict topic and raises PublishFailed."""
-    pages = Pages(hub, guard, publish)
+    pages = Pages(state, guard, publish)
     return Starlette(
         routes=[
             *(Route(path, pages.page) for path in ("/", "/groups", "/queue", "/system")),
@@ -52,7 +52,7 @@ def application(hub: Hub, guard: Access, publish: Publish) -> Starlette:
             Route("/health", pages.health),
             Route("/api/session", pages.session),
             Route("/api/events", pages.events, methods=["GET"]),
-            Route("/api/verdict", pages.verdict, methods=["POST"]),
+            Route("/api/verdict", pages.decision, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, guard=guard)],
@@ -101,8 +101,8 @@ class Guard:
 class Pages:
     """The routes' endpoints."""
 
-    def __init__(self, hub: Hub, guard: Access, publish: Publish) -> None:
-        self._hub = hub
+    def __init__(self, state: DashboardState, guard: Access, publish: Publish) -> None:
+        self._state = state
         self._guard = guard
         self._publish = publish
 
@@ -146,14 +146,14 @@ class Pages:
     async def events(self, request: Request) -> Response:
         """The stream of a page; its parameters are those of the page's address."""
         try:
-            asked = series.ask(request.query_params)
-        except series.BadAsk as wrong:
+            query = series.page_query(request.query_params)
+        except series.InvalidQuery as wrong:
             return _error(400, f"What the address says of {wrong} means nothing.")
-        if self._hub.streams >= _STREAMS:
+        if self._state.streams >= _STREAMS:
             return _error(503, "Too many pages are open.")
-        return StreamingResponse(events(self._hub, asked), media_type="text/event-stream")
+        return StreamingResponse(events(self._state, query), media_type="text/event-stream")
 
-    async def verdict(self, request: Request) -> Response:
+    async def decision(self, request: Request) -> Response:
         """Say what becomes of a review, or take it back: {"id", "action": "allow" | "block" | null, "label", "by"}.
 
         409 where somebody else has said something meanwhile, 503 where Kafka does not take it.
@@ -166,20 +166,24 @@ class Pages:
         known = (None, "allow", "block"), (None, "positive", "negative")
         if not isinstance(identity, str) or not isinstance(by, str) or action not in known[0] or label not in known[1]:
             return _error(400, "A verdict's id and by are strings, its action allow, block or null.")
-        queue = self._hub.queue
+        queue = self._state.queue
         item = queue.find(identity) if queue is not None else None
         if queue is None or item is None:
             return _error(404, "This review is not in the queue any more.")
-        before = queue.verdict(identity)
+        before = queue.decision(identity)
         if action is not None and before is not None:
             return Response(
                 orjson.dumps({"error": "Somebody has decided meanwhile.", "verdict": before.as_json()}),
                 409,
                 media_type="application/json",
             )
-        said = None if action is None else Said(action, label, by.strip()[:100] or "moderator", int(time.time() * 1000))
+        decision = (
+            None
+            if action is None
+            else Decision(action, label, by.strip()[:100] or "moderator", int(time.time() * 1000))
+        )
         try:
-            await self._publish(item, said)
+            await self._publish(item, decision)
         except PublishFailed as error:
             return _error(503, f"The verdict was not saved: {error}")
         return Response(b"{}", media_type="application/json")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from streamer.dashboard.reviews import LABELS, Wanted
+from streamer.dashboard.reviews import LABELS, ReviewFilter
 from streamer.trends import HOUR, MINUTE, SECOND, Trends
 
 RANGES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
@@ -20,14 +20,14 @@ _TABLE = 100  # Rows.
 _SPARK = 30  # Windows of a sparkline, at most.
 
 
-class Ask(NamedTuple):
+class PageQuery(NamedTuple):
     """What a page asks for. span: seconds up to now; begin and end, in epoch seconds, are instead of it."""
 
     view: str = "live"
     span: int = RANGES["15m"]
     begin: int | None = None
     end: int | None = None
-    wanted: Wanted = Wanted()
+    wanted: ReviewFilter = ReviewFilter()
     sort: str = "volume"
     rows: int = _TABLE
 
@@ -38,32 +38,32 @@ class Ask(NamedTuple):
         return int(now) + 1 - self.span, int(now) + 1
 
 
-class BadAsk(ValueError):
+class InvalidQuery(ValueError):
     """A parameter of the page's address means nothing; the message names it."""
 
 
-def ask(query: Mapping[str, str]) -> Ask:
+def page_query(query: Mapping[str, str]) -> PageQuery:
     """Read the parameters of an address. Raises BadAsk."""
     view, sort = query.get("view", "live"), query.get("sort", "volume")
     if view not in VIEWS:
-        raise BadAsk("view")
+        raise InvalidQuery("view")
     if sort not in SORTS:
-        raise BadAsk("sort")
+        raise InvalidQuery("sort")
     label = query.get("label") or None
     if label is not None and label not in LABELS:
-        raise BadAsk("label")
+        raise InvalidQuery("label")
     span = query.get("range", "15m")
     begin, end = query.get("from"), query.get("to")
     try:
         first, last = (int(begin), int(end)) if begin and end else (None, None)
     except ValueError:
-        raise BadAsk("from, to") from None
+        raise InvalidQuery("from, to") from None
     if first is not None and last is not None and not (0 <= first < last < 1 << 40 and last - first <= 31 * 86_400):
-        raise BadAsk("from, to")
+        raise InvalidQuery("from, to")
     if span not in RANGES:
-        raise BadAsk("range")
-    wanted = Wanted(label, query.get("group") or None, query.get("q", "")[:200])
-    return Ask(view, RANGES[span], first, last, wanted, sort)
+        raise InvalidQuery("range")
+    wanted = ReviewFilter(label, query.get("group") or None, query.get("q", "")[:200])
+    return PageQuery(view, RANGES[span], first, last, wanted, sort)
 
 
 def step(seconds: int, age: float) -> int:
@@ -84,13 +84,13 @@ def _size(step: int) -> int:
 Row = tuple[int, int, int, int, int]  # Start, negative, uncertain, positive, sum of scores in millionths.
 
 
-def rows(trends: Trends, asked: Ask, now: float) -> tuple[int, list[Row]]:
+def rows(trends: Trends, query: PageQuery, now: float) -> tuple[int, list[Row]]:
     """The step of the chart and its points, oldest first; none before the first and after the newest review."""
-    begin, end = asked.bounds(now)
+    begin, end = query.bounds(now)
     width = step(end - begin, now - begin)
     begin -= begin % width
     merged: dict[int, Row] = {}
-    for window in trends.series(_size(width), begin, end, asked.wanted.group):
+    for window in trends.series(_size(width), begin, end, query.wanted.group):
         start = window.start - window.start % width
         _, negative, uncertain, positive, score = merged.get(start, (start, 0, 0, 0, 0))
         merged[start] = (
@@ -103,29 +103,29 @@ def rows(trends: Trends, asked: Ask, now: float) -> tuple[int, list[Row]]:
     return width, list(merged.values())
 
 
-def table(trends: Trends, asked: Ask, now: float) -> list[dict[str, Any]]:
+def table(trends: Trends, query: PageQuery, now: float) -> list[dict[str, Any]]:
     """The groups of the time asked for: counts, change against the first half of it, and a sparkline.
 
     By minutes up to an hour, else by hours, whichever is cheap: thousands of groups are added up every other second.
     """
-    begin, end = asked.bounds(now)
+    begin, end = query.bounds(now)
     size = MINUTE if end - begin <= 3600 else HOUR
     starts = range(begin - begin % size, end, size)
     found: dict[str, list[list[int]]] = {}
     for place, start in enumerate(starts):
         for group, window in trends.by_group(size, start):
             found.setdefault(group, []).append([place, window.negative, window.uncertain, window.positive])
-    wanted = asked.wanted.text.casefold()
+    wanted = query.wanted.text.casefold()
     groups = [_summed(group, windows, len(starts)) for group, windows in found.items() if wanted in group.casefold()]
-    groups.sort(key=_order(asked.sort), reverse=asked.sort != "name")
-    return [{**group, "spark": _spark(found[group["group"]], len(starts))} for group in groups[: asked.rows]]
+    groups.sort(key=_order(query.sort), reverse=query.sort != "name")
+    return [{**group, "spark": _spark(found[group["group"]], len(starts))} for group in groups[: query.rows]]
 
 
-def _summed(group: str, windows: list[list[int]], places: int) -> dict[str, Any]:
+def _summed(group: str, windows: list[list[int]], positions: int) -> dict[str, Any]:
     negative, uncertain, positive = (sum(window[i] for window in windows) for i in (1, 2, 3))
     count = negative + uncertain + positive
     # Both halves by whole windows; one window has no half to compare with.
-    later = [window for window in windows if window[0] >= places / 2]
+    later = [window for window in windows if window[0] >= positions / 2]
     volume = sum(sum(window[1:]) for window in later)
     was = _share(negative - sum(window[1] for window in later), count - volume)
     is_now = _share(sum(window[1] for window in later), volume)
@@ -164,10 +164,10 @@ def _wilson(part: int, whole: int, z: float = 1.96) -> float:
     return (centre - z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))) / (1 + z * z / whole)
 
 
-def _spark(windows: list[list[int]], places: int) -> list[list[int]]:
+def _spark(windows: list[list[int]], positions: int) -> list[list[int]]:
     """Counts and negatives in equal parts of the time."""
-    width = -(-places // _SPARK)
-    parts = [[0, 0] for _ in range(-(-places // width))]
+    width = -(-positions // _SPARK)
+    parts = [[0, 0] for _ in range(-(-positions // width))]
     for place, negative, uncertain, positive in windows:
         part = parts[place // width]
         part[0] += negative + uncertain + positive

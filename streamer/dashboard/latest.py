@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-from streamer.dashboard.reviews import Item, Wanted
+from streamer.dashboard.reviews import ReviewFilter, ReviewView
 
 _RATE_SECONDS = 5.0
 
@@ -15,22 +15,22 @@ class Latest:
     """The newest events, numbered as they come. A reader holds a number, so a slow one costs no memory."""
 
     def __init__(self, room: int = 1000) -> None:
-        self._items: deque[Item] = deque(maxlen=room)
+        self._items: deque[ReviewView] = deque(maxlen=room)
         self.end = 0
 
-    def add(self, items: Iterable[Item]) -> None:
+    def add(self, items: Iterable[ReviewView]) -> None:
         """Take in events, oldest first; the oldest of all make room."""
         for item in items:
             self._items.append(item)
             self.end += 1
 
-    def since(self, number: int, wanted: Wanted, most: int) -> list[Item]:
+    def since(self, number: int, wanted: ReviewFilter, most: int) -> list[ReviewView]:
         """The events from `number` on that are wanted; where there are more than `most`, a sample spread evenly."""
         skipped = max(0, number - (self.end - len(self._items)))
         found = [item for item in islice(self._items, skipped, None) if wanted.has(item)]
         return found if len(found) <= most else [found[(i + 1) * len(found) // most - 1] for i in range(most)]
 
-    def newest(self, wanted: Wanted, most: int) -> list[Item]:
+    def newest(self, wanted: ReviewFilter, most: int) -> list[ReviewView]:
         """The last `most` that are wanted, oldest first: what a page begins with."""
         found = islice((item for item in reversed(self._items) if wanted.has(item)), most)
         return sorted(found, key=lambda item: item.seen)

@@ -16,7 +16,7 @@ _SHORT = 200  # Of anything else that a stranger wrote.
 _EVIDENCE = 64
 
 
-class Item(NamedTuple):
+class ReviewView(NamedTuple):
     """An output event, cut to what a page has room for.
 
     id: `<topic>/<partition>/<offset>` of the source record, `name` what its author called it. at: event time, RFC
@@ -44,7 +44,7 @@ class Item(NamedTuple):
         return fields
 
 
-def item(record: Record, text_field: str) -> Item | None:
+def item(record: Record, text_field: str) -> ReviewView | None:
     """Read an output or review event; None for a tombstone and for what is none of ours."""
     try:
         event: dict[str, Any] = orjson.loads(record.value or b"null")
@@ -53,7 +53,7 @@ def item(record: Record, text_field: str) -> Item | None:
         label = str(event["label"])
         if label not in LABELS:
             return None
-        return Item(
+        return ReviewView(
             id=f"{source['topic']}/{source['partition']}/{source['offset']}",
             label=label,
             score=float(event["score"]),
@@ -76,14 +76,14 @@ def _short(value: object) -> str | None:
     return None if value is None else str(value)[:_SHORT]
 
 
-class Wanted(NamedTuple):
+class ReviewFilter(NamedTuple):
     """Which events a person wants to see; what is None or empty does not matter."""
 
     label: str | None = None
     group: str | None = None
     text: str = ""
 
-    def has(self, item: Item) -> bool:
+    def has(self, item: ReviewView) -> bool:
         """Whether the event is one of them; the text is looked for whatever its case."""
         if self.label is not None and item.label != self.label:
             return False

@@ -13,16 +13,16 @@ from functools import partial
 from streamer.dashboard import collectors as follow
 from streamer.dashboard.access import Access, loopback
 from streamer.dashboard.app import PublishFailed, application
-from streamer.dashboard.queue import Queue, Said
-from streamer.dashboard.reviews import Item
-from streamer.dashboard.state import Hub
-from streamer.dashboard.workers import Fleet, Worker
+from streamer.dashboard.queue import Decision, Queue
+from streamer.dashboard.reviews import ReviewView
+from streamer.dashboard.state import DashboardState
+from streamer.dashboard.workers import Worker, Workers
 from streamer.events import Message
-from streamer.kafka import KafkaFault, Publisher, TopicMissing, absent
-from streamer.moderation.decisions import encode, encode_undo, verdict_on
+from streamer.kafka import KafkaFault, Publisher, TopicMissing, missing_topics
+from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.observe.pages import serve
 from streamer.settings import Settings, SettingsError
-from streamer.trends import Band, Trends
+from streamer.trends import AlertThresholds, Trends
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _PUBLISH_SECONDS = 10.0
 _CLOSE_SECONDS = 3.0
 
 
-async def dashboard(settings: Settings, told: Callable[[str], None]) -> None:
+async def dashboard(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve the dashboard until SIGINT or SIGTERM; `told` is given its address once it answers.
 
     Raises SettingsError, TopicMissing, BrokerUnreachable and AddressInUse.
@@ -40,7 +40,7 @@ async def dashboard(settings: Settings, told: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     async with running(settings) as address:
-        told(address)
+        on_ready(address)
         await stopping.wait()
 
 
@@ -60,42 +60,42 @@ async def running(settings: Settings) -> AsyncIterator[str]:
             "reviews would be shown to a whole network"
         )
     moderated = await _moderated(settings)
-    hub = Hub(
+    state = DashboardState(
         trends=_trends(settings),
-        fleet=Fleet([Worker(url) for url in chosen.workers]),
+        workers=Workers([Worker(url) for url in chosen.workers]),
         queue=Queue(chosen.queue_size) if moderated else None,
     )
     async with contextlib.AsyncExitStack() as stack:
-        publish: Callable[[Item, Said | None], object] = _nothing
+        publish: Callable[[ReviewView, Decision | None], object] = _nothing
         if moderated:
-            verdicts = Verdicts(settings)
-            await verdicts.start()
-            stack.push_async_callback(verdicts.stop)
-            publish = verdicts.publish
-        await stack.enter_async_context(_following(settings, hub))
+            decisions = DecisionPublisher(settings)
+            await decisions.start()
+            stack.push_async_callback(decisions.stop)
+            publish = decisions.publish
+        await stack.enter_async_context(_following(settings, state))
         guard = Access(chosen.host, token)
         port = await stack.enter_async_context(
-            serve(application(hub, guard, publish), chosen.host, chosen.port, "dashboard")  # type: ignore[arg-type]
+            serve(application(state, guard, publish), chosen.host, chosen.port, "dashboard")  # type: ignore[arg-type]
         )
-        stack.callback(hub.stopping.set)
+        stack.callback(state.stopping.set)
         name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
         yield f"http://{name}:{port}"
 
 
 def _trends(settings: Settings) -> Trends:
     given = settings.trends
-    band = Band(
+    thresholds = AlertThresholds(
         min_reviews=given.alert_min_reviews,
         min_minutes=given.alert_min_minutes,
         sigmas=given.alert_sigmas,
         change=given.alert_change,
     )
-    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, band)
+    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, thresholds)
 
 
 async def _moderated(settings: Settings) -> bool:
     """Whether there is a queue. Raises TopicMissing for a topic that must be there, and BrokerUnreachable."""
-    missing = await absent(
+    missing = await missing_topics(
         settings.kafka, settings.output.topic, settings.trend_topic, settings.review_topic, settings.verdict_topic
     )
     for topic in (settings.output.topic, settings.trend_topic):
@@ -109,20 +109,20 @@ async def _moderated(settings: Settings) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _following(settings: Settings, hub: Hub) -> AsyncIterator[None]:
+async def _following(settings: Settings, state: DashboardState) -> AsyncIterator[None]:
     """The tasks that keep the hub up to date; a bug in one of them ends the block."""
     kafka, chosen = settings.kafka, settings.dashboard
     text_field = settings.input.text_field
     topics = {
-        "results": partial(follow.latest, hub, kafka, settings.output.topic, text_field),
-        "trends": partial(follow.trends, hub, kafka, settings.trend_topic, chosen.history_minutes),
+        "results": partial(follow.latest, state, kafka, settings.output.topic, text_field),
+        "trends": partial(follow.trends, state, kafka, settings.trend_topic, chosen.history_minutes),
     }
-    if hub.queue is not None:
+    if state.queue is not None:
         held = settings.review_topic, settings.verdict_topic
-        topics["queue"] = partial(follow.queue, hub, kafka, held, chosen.queue_size, text_field)
+        topics["queue"] = partial(follow.queue, state, kafka, held, chosen.queue_size, text_field)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow.insisting(hub, name, task)) for name, task in topics.items()]
-        tasks.append(group.create_task(follow.workers(hub)))
+        tasks = [group.create_task(follow.retry_forever(state, name, task)) for name, task in topics.items()]
+        tasks.append(group.create_task(follow.workers(state)))
         try:
             yield
         finally:
@@ -130,11 +130,11 @@ async def _following(settings: Settings, hub: Hub) -> AsyncIterator[None]:
                 task.cancel()
 
 
-async def _nothing(_: Item, __: Said | None) -> None:
+async def _nothing(_: ReviewView, __: Decision | None) -> None:
     raise PublishFailed("moderation is off")
 
 
-class Verdicts:
+class DecisionPublisher:
     """Publishes what moderators say, by an idempotent producer."""
 
     def __init__(self, settings: Settings) -> None:
@@ -153,23 +153,23 @@ class Verdicts:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._publisher.stop()
 
-    async def publish(self, item: Item, said: Said | None) -> None:
+    async def publish(self, item: ReviewView, decision: Decision | None) -> None:
         """Put a verdict, or its undo, into the topic, acknowledged. Raises PublishFailed.
 
         What is not acknowledged in time may still arrive: the pages show what the topic says.
         """
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
-                await (await self._publisher.send([self._message(item, said)]))
+                await (await self._publisher.send([self._message(item, decision)]))
         except TimeoutError:
             raise PublishFailed("Kafka does not answer.") from None
         except KafkaFault as error:
             raise PublishFailed(str(error)) from None
 
-    def _message(self, item: Item, said: Said | None) -> Message:
+    def _message(self, item: ReviewView, decision: Decision | None) -> Message:
         now = int(time.time() * 1000)
-        if said is None:
+        if decision is None:
             return encode_undo(self._topic, item.source, now)
         event = {name: getattr(item, name) for name in ("source", "group", "label", "score", "model", "rule")}
         text = item.text if self._with_text else None
-        return encode(self._topic, verdict_on(event, said.action, said.by, now, said.label, text), now)
+        return encode(self._topic, decision_on(event, decision.action, decision.by, now, decision.label, text), now)

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Queue
-from streamer.dashboard.workers import Fleet
+from streamer.dashboard.workers import Workers
 from streamer.events import TopicPartition
 from streamer.trends import Alert, Trends
 
@@ -16,7 +16,7 @@ _ALERTS = 50
 
 
 @dataclass
-class Hub:
+class DashboardState:
     """The state, and how far it can be trusted.
 
     queue: None where there is no moderation. places: how far the results have been looked at. faults: what is away
@@ -25,11 +25,11 @@ class Hub:
     """
 
     trends: Trends
-    fleet: Fleet
+    workers: Workers
     queue: Queue | None
     latest: Latest = field(default_factory=Latest)
     rate: Rate = field(default_factory=Rate)
-    places: dict[TopicPartition, int] = field(default_factory=dict)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     replayed: dict[str, float] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Hub:
             ("not understood", found.invalid),
         ]
 
-    def judge(self) -> None:
+    def detect_anomalies(self) -> None:
         """Take in what is unusual; once the past has been read, since a minute is judged once."""
         if "trends" not in self.replayed:
             self.alerts += [_alert(alert) for alert in self.trends.alerts()]

@@ -162,7 +162,7 @@ class Worker:
 
 
 @dataclass
-class Fleet:
+class Workers:
     """All workers of the settings; `version` rises when they have been asked again."""
 
     workers: list[Worker]

@@ -51,7 +51,7 @@ _TURN_SECONDS = 0.25
 _CHUNK = 200
 
 
-async def demonstrate(told: Callable[[str], None], port: int | None = None) -> None:
+async def demonstrate(on_ready: Callable[[str], None], port: int | None = None) -> None:
     """Show it all until Ctrl-C; `told` is given the address. `port`: of the dashboard, unset that of the settings.
 
     Raises BrokerError, ModelError, AddressInUse, and what `run` raises.
@@ -67,7 +67,7 @@ async def demonstrate(told: Callable[[str], None], port: int | None = None) -> N
             if service.done():
                 return
             feeding = group.create_task(_feed(settings, metrics))
-            told(address)
+            on_ready(address)
             await asyncio.wait((service,))
             feeding.cancel()
 

@@ -21,7 +21,7 @@ from streamer.commands.watch import printable
 from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.events import Message, Record
 from streamer.files.source import open_rows, read_values
-from streamer.kafka import Publisher, Tail
+from streamer.kafka import Publisher, TopicReader
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.pipeline import Pipeline
@@ -90,18 +90,18 @@ async def _label(
 
 
 async def _show(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen, keep: bool) -> None:
-    async with Tail(settings.kafka, settings.output.topic, start="beginning") as tail:
+    async with TopicReader(settings.kafka, settings.output.topic, start="beginning") as reader:
         feeding = asyncio.create_task(_feed(settings, metrics, values, screen))
         try:
-            while not feeding.done() or _done(metrics) < screen.fed or await tail.positions() != await tail.ends():
-                screen.show(await tail.poll(0.05))
+            while not feeding.done() or _done(metrics) < screen.fed or await reader.positions() != await reader.ends():
+                screen.show(await reader.poll(0.05))
             await feeding
             screen.seconds = time.perf_counter() - screen.begun
             if keep:
                 screen.rows = 1 << 62
                 screen.console.print(_hint(settings))
             while keep:
-                screen.show(await tail.poll(0.5))
+                screen.show(await reader.poll(0.5))
         finally:
             feeding.cancel()
             await asyncio.wait((feeding,))

@@ -80,7 +80,7 @@ async def in_thread(work: Callable[[], Value], stopped: threading.Event) -> Valu
         raise
 
 
-class Feed:
+class ReadAhead:
     """Rows of an iterator that may block, as a pipe's does: each goes on as soon as it is there, with all that are.
 
     So many rows are read ahead and no more.

@@ -20,14 +20,14 @@ from streamer.events import (
     Message,
     Outcome,
     Outgoing,
+    Prediction,
     Reason,
     Record,
     Review,
-    Tally,
     Tombstone,
-    Verdict,
+    TrendSample,
 )
-from streamer.moderation.rules import Decision, Rules
+from streamer.moderation.rules import RuleResult, Rules
 
 STRUCTURED = b"application/cloudevents+json"
 EVENT_TYPE = b"review.sentiment.labelled.v1"
@@ -226,12 +226,12 @@ class Encoder:
     rules: Rules | None = None
     review_topic: str | None = None
 
-    def labelled(self, review: Review, verdict: Verdict, now: int) -> Outgoing:
+    def labelled(self, review: Review, prediction: Prediction, now: int) -> Outgoing:
         """The output event of a review; `now` is in milliseconds since the epoch."""
         record = review.record
         labelled_at = rfc3339(now)
-        decision = None if self.rules is None else self.rules.decide(review.rules, verdict)
-        event = self.event(review, verdict, labelled_at, decision)
+        decision = None if self.rules is None else self.rules.apply(review.rules, prediction)
+        event = self.event(review, prediction, labelled_at, decision)
         message = Message(
             topic=self.topic,
             key=record.key,
@@ -241,8 +241,8 @@ class Encoder:
             source_partition=record.partition,
         )
         group = review.group and review.group[:MAX_GROUP]
-        tally = Tally(review.event_time // 1000, group, verdict.label, round(event["score"] * 1_000_000))
-        outgoing = Outgoing(Outcome.LABELLED, message, label=verdict.label, tally=tally)
+        sample = TrendSample(review.event_time // 1000, group, prediction.label, round(event["score"] * 1_000_000))
+        outgoing = Outgoing(Outcome.LABELLED, message, label=prediction.label, sample=sample)
         if decision is None:
             return outgoing
         copies = () if decision.action == "allow" else self._held(record, message, event)
@@ -255,17 +255,17 @@ class Encoder:
         return (message._replace(topic=self.review_topic, value=value),)
 
     def event(
-        self, review: Review, verdict: Verdict, labelled_at: str, decision: Decision | None = None
+        self, review: Review, prediction: Prediction, labelled_at: str, decision: RuleResult | None = None
     ) -> dict[str, Any]:
         """The output event's JSON object, as `streamer.formats.schema.LabelledReview` describes it."""
         record = review.record
         event: dict[str, Any] = {
             "id": review.id,
-            "label": verdict.label,
-            "score": round(verdict.score, 6),
-            "confidence": round(verdict.confidence, 6),
-            "tokens": verdict.tokens,
-            "truncated": verdict.truncated,
+            "label": prediction.label,
+            "score": round(prediction.score, 6),
+            "confidence": round(prediction.confidence, 6),
+            "tokens": prediction.tokens,
+            "truncated": prediction.truncated,
             "event_time": rfc3339(review.event_time),
             "labelled_at": labelled_at,
             "group": review.group,
@@ -276,8 +276,8 @@ class Encoder:
             event["action"] = decision.action
             if decision.rule is not None:
                 event["rule"] = decision.rule
-        if verdict.evidence:
-            event["evidence"] = [{"token": token, "weight": weight} for token, weight in verdict.evidence]
+        if prediction.evidence:
+            event["evidence"] = [{"token": token, "weight": weight} for token, weight in prediction.evidence]
         if self.include_input:
             event["input"] = self._input(record)
         return event

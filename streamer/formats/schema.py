@@ -21,7 +21,7 @@ from streamer.events import Action, Label, Reason
 from streamer.formats.codec import EVENT_TYPE, STRUCTURED
 from streamer.trends.schema import component_schemas
 
-VERDICT_TYPE = b"review.moderation.verdict.v1"
+DECISION_TYPE = b"review.moderation.verdict.v1"
 SCHEMA_ID = f"urn:sentiment-streamer:{EVENT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid")
@@ -116,7 +116,7 @@ class LabelledReview(TypedDict):
     ]
 
 
-class JudgedEvent(TypedDict):
+class PredictedEvent(TypedDict):
     """What the service had said of the review."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
@@ -127,7 +127,7 @@ class JudgedEvent(TypedDict):
     rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
 
 
-class ModerationVerdict(TypedDict):
+class ModerationDecision(TypedDict):
     """What a person decided on a review: the value of a message on the verdict topic."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
@@ -140,7 +140,7 @@ class ModerationVerdict(TypedDict):
     at: Annotated[Time, Field(description="When. UTC.")]
     source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]
     group: str | None
-    event: JudgedEvent
+    event: PredictedEvent
     text: NotRequired[Annotated[str, Field(description="The review's text, only with `moderation.verdict_text`.")]]
 
 
@@ -252,7 +252,7 @@ def _messages() -> dict[str, Any]:
             "DeadLetter",
             "DeadLetterHeaders",
         ),
-        "verdict": _message("A person's verdict on a review.", json, "ModerationVerdict", "VerdictHeaders"),
+        "verdict": _message("A person's verdict on a review.", json, "ModerationDecision", "VerdictHeaders"),
         "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
         "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
         "trendAlert": _message(
@@ -274,7 +274,7 @@ def _message(summary: str, content_type: str, payload: str, headers: str | None 
 def _schemas() -> dict[str, Any]:
     place = "#/components/schemas/{model}"
     labelled = TypeAdapter(LabelledReview).json_schema(mode="serialization", ref_template=place)
-    verdict = TypeAdapter(ModerationVerdict).json_schema(mode="serialization", ref_template=place)
+    verdict = TypeAdapter(ModerationDecision).json_schema(mode="serialization", ref_template=place)
     return {
         "Review": _REVIEW,
         "ReviewText": {"type": "string"},
@@ -283,7 +283,7 @@ def _schemas() -> dict[str, Any]:
         **labelled.pop("$defs"),
         **verdict.pop("$defs"),
         "LabelledReview": labelled,
-        "ModerationVerdict": verdict,
+        "ModerationDecision": verdict,
         "DeadLetter": {"type": ["string", "null"], "description": "The original value, byte for byte."},
         "BinaryCloudEvent": _headers(
             {
@@ -362,7 +362,7 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
 
 _VERDICT_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
     "ce_id": {"type": "string", "description": "The review's identity and the milliseconds of the verdict."},
-    "ce_type": {"const": VERDICT_TYPE.decode()},
+    "ce_type": {"const": DECISION_TYPE.decode()},
     "ce_subject": {"type": "string", "description": "The review's identity, which is also the key."},
     "ce_time": {"type": "string", "format": "date-time", "description": "When it was decided."},
 }

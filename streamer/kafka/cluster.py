@@ -68,7 +68,7 @@ class TopicRefused(KafkaFault):
 
 
 # What comes of asking for a transactional id.
-Taken = Literal["taken", "not allowed", "timeout too long", "no transactions"]
+InitOutcome = Literal["taken", "not allowed", "timeout too long", "no transactions"]
 
 
 @contextlib.asynccontextmanager
@@ -132,13 +132,13 @@ class Cluster:
             return False
         return True
 
-    async def take(self, transactional_id: str, timeout_ms: int) -> Taken:
+    async def init_transactional_id(self, transactional_id: str, timeout_ms: int) -> InitOutcome:
         """Take a transactional id, with the timeout of its transactions; whoever had it is fenced.
 
         Asking where its coordinator is takes DESCRIBE on the id, taking it WRITE.
         """
         try:
-            await self._retried(lambda: self._take(transactional_id, timeout_ms))
+            await self._retried(lambda: self._init_transactional_ids(transactional_id, timeout_ms))
         except TransactionalIdAuthorizationFailed:
             return "not allowed"
         except InvalidTransactionTimeout:
@@ -190,7 +190,7 @@ class Cluster:
         if answer.error_code:
             raise for_code(answer.error_code)
 
-    async def _take(self, transactional_id: str, timeout_ms: int) -> None:
+    async def _init_transactional_ids(self, transactional_id: str, timeout_ms: int) -> None:
         coordinator = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
         answer = await self._send(InitProducerIdRequest(transactional_id, timeout_ms), coordinator)
         error = for_code(answer.error_code)

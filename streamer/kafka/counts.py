@@ -18,34 +18,34 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.formats.codec import cloudevent_headers, rfc3339
 from streamer.kafka.latest import latest
-from streamer.kafka.producer import AtLeastOnce, Publisher, looked_at
+from streamer.kafka.producer import AtLeastOnce, Publisher, mark_retrieved
 from streamer.settings import KafkaSettings
-from streamer.trends import EVENT_TYPE, Counted, Ledger, encode, source_key, succeed
+from streamer.trends import EVENT_TYPE, CountBuffer, CountDelta, encode, next_epoch, source_key
 
 log = logging.getLogger(__name__)
 
 
-class Counts:
+class TrendPublisher:
     """The ledger of a worker, and the topic that it is published to."""
 
     def __init__(
         self,
         kafka: KafkaSettings,
         topic: str,
-        ledger: Ledger,
+        count_buffer: CountBuffer,
         generation: Callable[[], int],
         published: Callable[[int, int], None] = lambda _messages, _cells: None,
     ) -> None:
         """generation: the group's, at this moment. published: told of how many messages and cells there were."""
         self.topic = topic
         self._kafka = kafka
-        self._ledger = ledger
+        self._count_buffer = count_buffer
         self._generation = generation
         self._published = published
         self._timeout = kafka.request_timeout_ms / 1000
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Find out where to begin with each, and at which epoch: see `streamer.trends.succeed`.
+        """Find out where to begin with each, and at which epoch: see `streamer.trends.next_epoch`.
 
         To be called when no former owner can commit any more. aiokafka sends no heartbeats meanwhile: where it takes
         longer than the session timeout, the group gives the partitions to others, and nothing is lost. Raises
@@ -55,27 +55,27 @@ class Counts:
             return
         found = await latest(self._kafka, self.topic, partitions, self._timeout)
         for partition in partitions:
-            epoch, begin = succeed(found.get(partition), self._generation(), _milliseconds())
-            self._ledger.assign(partition, epoch, begin)
+            epoch, begin = next_epoch(found.get(partition), self._generation(), _milliseconds())
+            self._count_buffer.assign(partition, epoch, begin)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """See Ledger.revoke."""
-        self._ledger.revoke(partitions)
+        """See CountBuffer.revoke."""
+        self._count_buffer.revoke(partitions)
 
-    def upto(self, partition: TopicPartition, position: int) -> list[Counted]:
-        """See Ledger.upto."""
-        return self._ledger.upto(partition, position)
+    def pending(self, partition: TopicPartition, position: int) -> list[CountDelta]:
+        """See CountBuffer.upto."""
+        return self._count_buffer.pending(partition, position)
 
-    def published(self, last: Counted) -> None:
-        """See Ledger.published."""
-        self._ledger.published(last)
+    def published(self, last: CountDelta) -> None:
+        """See CountBuffer.published."""
+        self._count_buffer.published(last)
 
-    def messages(self, counted: Sequence[Counted]) -> list[Message]:
+    def messages(self, counted: Sequence[CountDelta]) -> list[Message]:
         """What to publish: all of a source in one partition, in order."""
         self._published(len(counted), sum(len(counts.cells) for counts in counted))
         return [self._message(counts) for counts in counted]
 
-    def _message(self, counted: Counted) -> Message:
+    def _message(self, counted: CountDelta) -> Message:
         key, now = source_key(counted.source), _milliseconds()
         identity = b"%s/%d-%d" % (key, counted.begin, counted.end)
         headers = cloudevent_headers(identity, counted.source.topic, EVENT_TYPE, rfc3339(now))
@@ -83,10 +83,10 @@ class Counts:
         return Message(self.topic, key, encode(counted), headers, now, number, number)
 
 
-class Counting:
+class TrendDelivery:
     """At-least-once delivery that publishes counts before each commit."""
 
-    def __init__(self, delivery: AtLeastOnce, publisher: Publisher, counts: Counts, timeout: float) -> None:
+    def __init__(self, delivery: AtLeastOnce, publisher: Publisher, counts: TrendPublisher, timeout: float) -> None:
         """`timeout`: seconds that a commit waits for its counts."""
         self._delivery = delivery
         self._publisher = publisher
@@ -130,7 +130,7 @@ class Counting:
                 if self._publishing is not None:
                     await asyncio.shield(self._publishing)
                 self._publishing = asyncio.create_task(self._publish(positions))
-                self._publishing.add_done_callback(looked_at)
+                self._publishing.add_done_callback(mark_retrieved)
                 await asyncio.shield(self._publishing)
         except TimeoutError:
             log.warning("counts of the trends not acknowledged within %g s, waiting on", self._timeout)
@@ -138,7 +138,7 @@ class Counting:
         return await self._delivery.commit(positions)
 
     async def _publish(self, positions: Mapping[TopicPartition, int]) -> None:
-        counted = {partition: self._counts.upto(partition, position) for partition, position in positions.items()}
+        counted = {partition: self._counts.pending(partition, position) for partition, position in positions.items()}
         messages = [message for counts in counted.values() for message in self._counts.messages(counts)]
         if messages:
             await (await self._publisher.send(messages))

@@ -20,11 +20,11 @@ from aiokafka import AIOKafkaProducer
 
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.kafka.cluster import connected
-from streamer.kafka.counts import Counts
+from streamer.kafka.counts import TrendPublisher
 from streamer.kafka.errors import BrokerUnreachable, TopicMissing
 from streamer.kafka.producer import Acknowledgement
 from streamer.kafka.security import client_options
-from streamer.kafka.transactional_ids import Brokers, close
+from streamer.kafka.transactional_ids import TransactionClient, close
 from streamer.kafka.transactions import Transactions
 from streamer.settings import KafkaSettings
 
@@ -46,7 +46,7 @@ class ExactlyOnce:
         compression: str,
         transaction_timeout_ms: int = 60_000,
         prefix: str = "streamer",
-        counts: Counts | None = None,
+        counts: TrendPublisher | None = None,
     ) -> None:
         """transaction_timeout_ms: after so long the broker aborts an open transaction, for readers wait behind it.
         Well above the commit interval, at most the broker's `transaction.max.timeout.ms`, and some seconds: the
@@ -54,7 +54,7 @@ class ExactlyOnce:
         prefix: of the transactional ids, `<prefix>/<group>/<topic>/<partition>`: what an ACL can name.
         counts: what each transaction publishes of the trends.
         """
-        self._brokers = Brokers(kafka, client_options(kafka), compression, transaction_timeout_ms, prefix)
+        self._client = TransactionClient(kafka, client_options(kafka), compression, transaction_timeout_ms, prefix)
         self._counts = counts
         self._partitions: dict[TopicPartition, Transactions] = {}
         self._commit_timeout = kafka.request_timeout_ms / 1000
@@ -63,7 +63,7 @@ class ExactlyOnce:
 
     async def start(self, *topics: str) -> None:
         """Look whether `topics` are there; nothing stays connected. Raises BrokerUnreachable and TopicMissing."""
-        async with connected(self._brokers.kafka) as cluster:
+        async with connected(self._client.kafka) as cluster:
             for topic in (*topics, *([self._counts.topic] if self._counts else [])):
                 if await cluster.topic(topic) is None:
                     raise TopicMissing(topic)
@@ -83,15 +83,15 @@ class ExactlyOnce:
             return {}
         try:
             async with asyncio.timeout(self._assign_timeout):
-                producers = await self._take(partitions)
+                producers = await self._init_transactional_ids(partitions)
                 try:
-                    offsets = await self._brokers.committed(partitions)
+                    offsets = await self._client.committed(partitions)
                 except BaseException:
                     await _each(close(producer) for producer in producers)
                     raise
         except TimeoutError:
             raise BrokerUnreachable(
-                f"kafka.bootstrap_servers {self._brokers.kafka.bootstrap_servers}: "
+                f"kafka.bootstrap_servers {self._client.kafka.bootstrap_servers}: "
                 f"no transactions within {self._assign_timeout:g} s"
             ) from None
         if self._counts is not None:
@@ -102,7 +102,7 @@ class ExactlyOnce:
                 raise
         for partition, producer in zip(partitions, producers, strict=True):
             committed = offsets[partition]
-            self._partitions[partition] = Transactions(self._brokers, partition, producer, committed, self._counts)
+            self._partitions[partition] = Transactions(self._client, partition, producer, committed, self._counts)
         return {partition: offset for partition, offset in offsets.items() if offset >= 0}
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -141,15 +141,15 @@ class ExactlyOnce:
             return CommitOutcome.FAILED
         return CommitOutcome.SKIPPED if CommitOutcome.SKIPPED in outcomes else CommitOutcome.DONE
 
-    async def _take(self, partitions: Sequence[TopicPartition]) -> list[AIOKafkaProducer]:
+    async def _init_transactional_ids(self, partitions: Sequence[TopicPartition]) -> list[AIOKafkaProducer]:
         """A producer for each. Raises KafkaFault, having closed them all."""
         limit = asyncio.Semaphore(_STARTS)
 
-        async def take(partition: TopicPartition) -> AIOKafkaProducer:
+        async def init_transactional_id(partition: TopicPartition) -> AIOKafkaProducer:
             async with limit:
-                return await self._brokers.take(partition)
+                return await self._client.init_transactional_id(partition)
 
-        tasks = [asyncio.create_task(take(partition)) for partition in partitions]
+        tasks = [asyncio.create_task(init_transactional_id(partition)) for partition in partitions]
         try:
             return list(await asyncio.gather(*tasks))
         except BaseException:

@@ -16,7 +16,7 @@ from streamer.kafka.producer import partition_for
 from streamer.kafka.protocol import Operation
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
-from streamer.trends import Counted, decode, source_key
+from streamer.trends import CountDelta, decode, source_key
 
 _STEP = 16  # Offsets; each step back is so many times the one before.
 _FARTHEST = 20_000  # Offsets before the end. With a partition for each source, its last message is at the very end.
@@ -25,7 +25,7 @@ _POLL_MS = 200
 
 async def latest(
     kafka: KafkaSettings, topic: str, sources: Collection[TopicPartition], seconds: float
-) -> dict[TopicPartition, Counted]:
+) -> dict[TopicPartition, CountDelta]:
     """The last committed counts of each of these sources that has any, within the last 20,000 offsets of its partition.
 
     Raises TopicMissing, and KafkaFault where the cluster refuses or takes longer than so many seconds.
@@ -41,7 +41,7 @@ async def latest(
 
 async def _latest(
     kafka: KafkaSettings, topic: str, sources: Collection[TopicPartition]
-) -> dict[TopicPartition, Counted]:
+) -> dict[TopicPartition, CountDelta]:
     async with connected(kafka) as cluster:
         there = await cluster.topic(topic)
     if there is None:
@@ -70,10 +70,10 @@ def where(topic: str, source: TopicPartition, partitions: int) -> int:
 
 async def _read_back(
     consumer: AIOKafkaConsumer, wanted: dict[KafkaPartition, set[TopicPartition]]
-) -> dict[TopicPartition, Counted]:
+) -> dict[TopicPartition, CountDelta]:
     """From the end, in ever longer steps, as far as something is missing."""
     firsts, ends = await consumer.beginning_offsets(list(wanted)), await consumer.end_offsets(list(wanted))
-    found: dict[TopicPartition, Counted] = {}
+    found: dict[TopicPartition, CountDelta] = {}
     upto, step = dict(ends), _STEP
     while True:
         begins = {
@@ -92,9 +92,9 @@ async def _read_back(
 
 async def _read(
     consumer: AIOKafkaConsumer, begins: dict[KafkaPartition, int], ends: dict[KafkaPartition, int]
-) -> dict[TopicPartition, Counted]:
+) -> dict[TopicPartition, CountDelta]:
     """The last counts of each source within these offsets."""
-    found: dict[TopicPartition, Counted] = {}
+    found: dict[TopicPartition, CountDelta] = {}
     for partition, begin in begins.items():
         consumer.seek(partition, begin)
     left = set(begins)
@@ -109,5 +109,5 @@ async def _read(
     return found
 
 
-def _counts(values: Sequence[bytes | None]) -> list[Counted]:
+def _counts(values: Sequence[bytes | None]) -> list[CountDelta]:
     return [counted for value in values if (counted := decode(value)) is not None]

@@ -25,6 +25,6 @@ def _send_unless_broken(connection: AIOKafkaConnection, request: Any, expect_res
     return sent
 
 
-def mend() -> None:
+def apply() -> None:
     """For all of aiokafka's clients in this process: there is no other way in."""
     AIOKafkaConnection.send = _send_unless_broken

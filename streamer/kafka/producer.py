@@ -78,10 +78,10 @@ class Publisher:
         message for good, or a partition has had no leader for the request timeout: what came after it may have been
         published, so nothing after it may be committed.
         """
-        return await hand_over(self._producer, messages)
+        return await send_batches(self._producer, messages)
 
 
-async def hand_over(producer: AIOKafkaProducer, messages: Sequence[Message]) -> Acknowledgement:
+async def send_batches(producer: AIOKafkaProducer, messages: Sequence[Message]) -> Acknowledgement:
     """Give messages to a producer, in this order, waiting as long as the broker takes nothing.
 
     Raises PublishRefused with Kafka's error as its cause; some of the messages may have gone out then.
@@ -136,7 +136,7 @@ class Acknowledgement:
     def __init__(self, futures: Sequence[tuple[str, asyncio.Future[Any]]]) -> None:
         self._futures = futures
         for _, future in futures:
-            future.add_done_callback(looked_at)
+            future.add_done_callback(mark_retrieved)
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._wait().__await__()
@@ -158,7 +158,7 @@ class Acknowledgement:
                 raise error
 
 
-def looked_at(future: asyncio.Future[Any]) -> None:
+def mark_retrieved(future: asyncio.Future[Any]) -> None:
     """Else asyncio would complain of an error that nobody asked for."""
     if not future.cancelled():
         future.exception()

@@ -21,7 +21,7 @@ from streamer.settings import KafkaSettings
 _FETCH_BYTES, _FETCH_WAIT_MS = 1 << 20, 500  # aiokafka's own defaults.
 
 
-class Tail:
+class TopicReader:
     """One reader of all partitions of a topic, inside its `async with` block.
 
     It is a member of no group, so nobody takes partitions away from it; partitions that the topic gets later are

@@ -24,7 +24,7 @@ from aiokafka.errors import (
 
 from streamer.events import TopicPartition
 from streamer.kafka.errors import KafkaFault
-from streamer.kafka.producer import BATCH_BYTES, looked_at
+from streamer.kafka.producer import BATCH_BYTES, mark_retrieved
 from streamer.kafka.protocol import OffsetsRequest, offsets_of
 from streamer.settings import KafkaSettings
 
@@ -49,7 +49,7 @@ CLOSE_SECONDS = 1.5  # For each of the three steps of closing: each may hang whe
 _UNSTABLE_SECONDS = 0.02
 
 
-class Brokers:
+class TransactionClient:
     """What is asked of them outside of a transaction, again and again until there is an answer or a refusal."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Brokers:
         self._compression = None if compression == "none" else compression
         self._prefix = prefix
 
-    async def take(self, partition: TopicPartition) -> AIOKafkaProducer:
+    async def init_transactional_id(self, partition: TopicPartition) -> AIOKafkaProducer:
         """A producer that has the partition's transactional id. Raises KafkaFault where it may not.
 
         Whoever had the id is fenced, and his transaction has ended: committed if he had said so, else aborted.
@@ -134,7 +134,7 @@ async def close(producer: AIOKafkaProducer) -> None:
     batches = [batch for batches in producer._message_accumulator._batches.values() for batch in batches]
     for future in (producer._txn_manager.wait_for_transaction_end(), *(batch._drain_waiter for batch in batches)):
         if future is not None and future.done():
-            looked_at(future)
+            mark_retrieved(future)
 
 
 def words(error: BaseException) -> str:

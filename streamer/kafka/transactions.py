@@ -14,11 +14,19 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.kafka.counts import Counts
+from streamer.kafka.counts import TrendPublisher
 from streamer.kafka.errors import KafkaFault, PublishRefused
-from streamer.kafka.producer import Acknowledgement, hand_over, looked_at
-from streamer.kafka.transactional_ids import CLOSE_SECONDS, REFUSED, RETRY_SECONDS, Brokers, close, name_of, words
-from streamer.trends import Counted
+from streamer.kafka.producer import Acknowledgement, mark_retrieved, send_batches
+from streamer.kafka.transactional_ids import (
+    CLOSE_SECONDS,
+    REFUSED,
+    RETRY_SECONDS,
+    TransactionClient,
+    close,
+    name_of,
+    words,
+)
+from streamer.trends import CountDelta
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +48,18 @@ class Transactions:
 
     def __init__(
         self,
-        brokers: Brokers,
+        brokers: TransactionClient,
         partition: TopicPartition,
         producer: AIOKafkaProducer,
         committed: int,
-        counts: Counts | None = None,
+        counts: TrendPublisher | None = None,
     ) -> None:
-        self._brokers = brokers
+        self._client = brokers
         self._partition = partition
         self._producer = producer
         self._committed = committed  # -1 where nothing is.
         self._counts = counts
-        self._counted: Counted | None = None  # The last of what the open transaction publishes of the trends.
+        self._counted: CountDelta | None = None  # The last of what the open transaction publishes of the trends.
         self._lock = asyncio.Lock()  # Nothing may be sent while the transaction ends.
         self._releases: list[_Release] = []  # Of the open transaction, in order.
         self._acknowledgements: list[Acknowledgement] = []  # Likewise.
@@ -68,7 +76,7 @@ class Transactions:
             acknowledgement = Acknowledgement(())
             try:
                 if self._broken is None:
-                    acknowledgement = await self._hand_over(messages)
+                    acknowledgement = await self._send_batches(messages)
             except BaseException as error:
                 # Part of it may be in the transaction, without its offset. Was it cancelled, it is not ours to send.
                 self._broken = error
@@ -81,7 +89,7 @@ class Transactions:
         """The commit, as a task of its own: half a commit would leave it unknown what is committed."""
         if self._ending is None or self._ending.done():
             self._ending = asyncio.create_task(self._commit())
-            self._ending.add_done_callback(looked_at)
+            self._ending.add_done_callback(mark_retrieved)
         return self._ending
 
     async def close(self) -> None:
@@ -115,7 +123,7 @@ class Transactions:
                     tries += 1
             if self._lost_at is None:
                 return CommitOutcome.DONE
-            if time.monotonic() - self._lost_at > self._brokers.patience:
+            if time.monotonic() - self._lost_at > self._client.patience:
                 raise KafkaFault(f"{name_of(self._partition)} is another worker's, but the group has not said so")
             return CommitOutcome.SKIPPED
 
@@ -128,10 +136,10 @@ class Transactions:
         for acknowledgement in self._acknowledgements:
             await acknowledgement
         offset = self._releases[-1].next_offset
-        if self._counts is not None and (counted := self._counts.upto(self._partition, offset)):
+        if self._counts is not None and (counted := self._counts.pending(self._partition, offset)):
             self._counted = counted[-1]
-            await (await hand_over(self._producer, self._counts.messages(counted)))
-        group = self._brokers.kafka.group_id
+            await (await send_batches(self._producer, self._counts.messages(counted)))
+        group = self._client.kafka.group_id
         await self._producer.send_offsets_to_transaction({KafkaPartition(*self._partition): offset}, group)
         await self._producer.commit_transaction()
         self._settle(offset)
@@ -148,7 +156,7 @@ class Transactions:
         if await self._offset(stable=False) not in (self._committed, end):
             return await self._lose()
         await close(self._producer)
-        self._producer = await self._brokers.take(self._partition)
+        self._producer = await self._client.init_transactional_id(self._partition)
         offset = await self._offset(stable=True)
         if offset == end:
             self._settle(offset)
@@ -158,18 +166,18 @@ class Transactions:
             log.warning("transaction of %s broke, sending it again: %s", name_of(self._partition), words(broken))
             self._opened_at, self._broken, self._acknowledgements = None, None, []
             for release in self._releases:
-                await self._hand_over(release.messages)
+                await self._send_batches(release.messages)
 
-    async def _hand_over(self, messages: Sequence[Message]) -> Acknowledgement:
+    async def _send_batches(self, messages: Sequence[Message]) -> Acknowledgement:
         if self._opened_at is None:
             self._opened_at = time.monotonic()  # Before the broker's clock starts.
             await self._producer.begin_transaction()
-        acknowledgement = await hand_over(self._producer, messages)
+        acknowledgement = await send_batches(self._producer, messages)
         self._acknowledgements.append(acknowledgement)
         return acknowledgement
 
     async def _offset(self, stable: bool) -> int:
-        return (await self._brokers.committed([self._partition], stable))[self._partition]
+        return (await self._client.committed([self._partition], stable))[self._partition]
 
     def _fenced(self, broken: BaseException) -> bool:
         """By what it broke with, or by what came of anything sent: aiokafka may tell of a consequence first."""
@@ -179,7 +187,7 @@ class Transactions:
     def _may_have_timed_out(self) -> bool:
         return (
             self._opened_at is not None
-            and time.monotonic() - self._opened_at >= self._brokers.transaction_timeout_ms / 1000
+            and time.monotonic() - self._opened_at >= self._client.transaction_timeout_ms / 1000
         )
 
     def _settle(self, committed: int) -> None:

@@ -32,7 +32,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 import torch
 
-from streamer.events import Label, Verdict, Weight
+from streamer.events import Label, Prediction, Weight
 from streamer.pipeline.batching import CostTable
 from streamer.text import NORMALISATION, Encoded, Vocabulary, warm_up
 
@@ -71,7 +71,7 @@ class _Tokeniser(BaseModel):
     normalisation: int
 
 
-class _Band(BaseModel):
+class AbstentionBand(BaseModel):
     low: Annotated[float, Field(ge=0, le=1)]
     high: Annotated[float, Field(ge=0, le=1)]
 
@@ -87,7 +87,7 @@ class Manifest(BaseModel):
     labels: tuple[Literal["negative"], Literal["positive"]]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
     tokeniser: _Tokeniser
-    uncertain: _Band
+    uncertain: AbstentionBand
     sha256: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")], str]
 
 
@@ -202,7 +202,7 @@ class Model:
         ids = torch.frombuffer(buffer, dtype=torch.int64).view(size, length).t()
         return ids if self.device == "cpu" else ids.to(self.device)
 
-    def predict(self, ids: torch.Tensor) -> list[float]:
+    def forward(self, ids: torch.Tensor) -> list[float]:
         """P(positive) of each column of ids int64 [T, B]."""
         with torch.inference_mode(), _unspecialised():
             scores: list[float] = self._module(ids).tolist()
@@ -214,33 +214,33 @@ class Model:
             score, weight = self._module.explain(ids)
         return score, weight
 
-    def judge(self, reviews: Sequence[Encoded]) -> list[Verdict]:
+    def predict(self, reviews: Sequence[Encoded]) -> list[Prediction]:
         """A verdict for each review. One without tokens is uncertain with score 0.5."""
         length = max(map(len, reviews), default=0)
         if length == 0:
-            return [self._verdict(review, 0.5, ()) for review in reviews]
-        ids = self.collate(reviews, length, filled(len(reviews)))
+            return [self._prediction(review, 0.5, ()) for review in reviews]
+        ids = self.collate(reviews, length, padded_batch_size(len(reviews)))
         if not self.evidence_tokens:
-            return [self._verdict(r, s, ()) for r, s in zip(reviews, self.predict(ids), strict=False)]
+            return [self._prediction(r, s, ()) for r, s in zip(reviews, self.forward(ids), strict=False)]
         scores, weights = self.explain(ids)
         strongest = weights.abs().topk(min(self.evidence_tokens, length), dim=0).indices
         # Rounded here, where it costs nothing: in float64, for 0.1234 to be just that.
         values = weights.gather(0, strongest).double().round(decimals=_WEIGHT_DECIMALS)
         columns = zip(reviews, scores.tolist(), strongest.t().tolist(), values.t().tolist(), strict=False)
-        return [self._verdict(review, score, _evidence(review, at, ws)) for review, score, at, ws in columns]
+        return [self._prediction(review, score, _evidence(review, at, ws)) for review, score, at, ws in columns]
 
-    def _verdict(self, review: Encoded, score: float, evidence: tuple[Weight, ...]) -> Verdict:
+    def _prediction(self, review: Encoded, score: float, evidence: tuple[Weight, ...]) -> Prediction:
         low, high = self.band
         label: Label = "negative" if score < low else "positive" if score >= high else "uncertain"
         if not len(review):
             score, label = 0.5, "uncertain"
-        return Verdict(label, score, max(score, 1 - score), len(review), review.truncated, evidence)
+        return Prediction(label, score, max(score, 1 - score), len(review), review.truncated, evidence)
 
-    def disagreement(self, golden: Sequence[tuple[str, float]]) -> float:
+    def golden_error(self, golden: Sequence[tuple[str, float]]) -> float:
         """The largest difference to the golden scores."""
         reviews = [self.vocabulary.encode(text, self.manifest.max_tokens) for text, _ in golden]
-        verdicts = self.judge(reviews)
-        return max(abs(v.score - score) for v, (_, score) in zip(verdicts, golden, strict=True))
+        predictions = self.predict(reviews)
+        return max(abs(v.score - score) for v, (_, score) in zip(predictions, golden, strict=True))
 
     def measure_costs(self, max_reviews: int, max_padded_tokens: int, budget: float = 3.0) -> CostTable:
         """Time batches of several lengths and sizes on this very device, in about half a second on an idle CPU.
@@ -250,7 +250,7 @@ class Model:
         """
         top = self.manifest.max_tokens
         lengths = (*(length for length in _LENGTHS if length < top), top)
-        sizes = tuple(size for size in _SIZES if size <= filled(max_reviews))
+        sizes = tuple(size for size in _SIZES if size <= padded_batch_size(max_reviews))
         until = time.perf_counter() + budget
         rows = []
         for length in lengths:
@@ -268,7 +268,7 @@ class Model:
         best = float("inf")
         for _ in range(runs):
             begin = time.perf_counter()
-            self.judge([review] * size)
+            self.predict([review] * size)
             best = min(best, time.perf_counter() - begin)
         return best
 
@@ -303,7 +303,7 @@ def smoothed(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in best)
 
 
-def filled(size: int) -> int:
+def padded_batch_size(size: int) -> int:
     """The number of rows that a batch of so many reviews is filled up to."""
     return next((rows for rows in _SIZES if rows >= size), size)
 
@@ -332,7 +332,7 @@ def load(
     for form in _forms(where) if precision == "auto" else (precision,):
         model = Model(artefact, where, form, evidence_tokens)
         try:
-            difference = model.disagreement(artefact.golden)
+            difference = model.golden_error(artefact.golden)
         except Exception as error:  # Whatever foreign code raises, the answer is the same: refuse it.
             refused.append(f"in {form} on {where} it fails: {str(error).strip().splitlines()[-1:]}")
             continue

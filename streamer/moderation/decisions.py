@@ -14,29 +14,29 @@ from pydantic import TypeAdapter, ValidationError
 
 from streamer.events import Message
 from streamer.formats.codec import MISSING, at_path, cloudevent_headers, rfc3339
-from streamer.formats.schema import VERDICT_TYPE, ModerationVerdict, SourcePosition
+from streamer.formats.schema import DECISION_TYPE, ModerationDecision, SourcePosition
 
-_VERDICT: TypeAdapter[ModerationVerdict] = TypeAdapter(ModerationVerdict)
+_VERDICT: TypeAdapter[ModerationDecision] = TypeAdapter(ModerationDecision)
 
 
-class VerdictError(ValueError):
+class DecisionError(ValueError):
     """The value is no verdict; the message names the field, and quotes nothing of the review."""
 
 
-def verdict_on(
+def decision_on(
     event: Mapping[str, Any],
     action: Literal["allow", "block"],
     by: str,
     at: int,
     label: Literal["positive", "negative"] | None = None,
     text: str | None = None,
-) -> ModerationVerdict:
+) -> ModerationDecision:
     """A person's verdict on an event of the review topic; `at` is in milliseconds since the epoch.
 
-    `text` is the review's (`text_of`), to be given only where `moderation.verdict_text` allows it. Raises VerdictError
+    `text` is the review's (`text_of`), to be given only where `moderation.verdict_text` allows it. Raises DecisionError
     where the event is none, or `by` is empty.
     """
-    verdict: dict[str, Any] = {
+    decision: dict[str, Any] = {
         "action": action,
         "by": by,
         "at": rfc3339(at),
@@ -44,9 +44,9 @@ def verdict_on(
         "group": event.get("group"),
         "event": {name: event.get(name) for name in ("label", "score", "model", "rule")},
     }
-    verdict |= {} if label is None else {"label": label}
-    verdict |= {} if text is None else {"text": text}
-    return _checked(lambda: _VERDICT.validate_python(verdict))
+    decision |= {} if label is None else {"label": label}
+    decision |= {} if text is None else {"text": text}
+    return _checked(lambda: _VERDICT.validate_python(decision))
 
 
 def key_of(source: SourcePosition) -> bytes:
@@ -54,9 +54,9 @@ def key_of(source: SourcePosition) -> bytes:
     return f"{source['topic']}/{source['partition']}/{source['offset']}".encode()
 
 
-def encode(topic: str, verdict: ModerationVerdict, at: int) -> Message:
+def encode(topic: str, decision: ModerationDecision, at: int) -> Message:
     """The message that tells of a verdict; `at` is in milliseconds since the epoch."""
-    return _message(topic, verdict["source"], orjson.dumps(verdict), at)
+    return _message(topic, decision["source"], orjson.dumps(decision), at)
 
 
 def encode_undo(topic: str, source: SourcePosition, at: int) -> Message:
@@ -64,19 +64,19 @@ def encode_undo(topic: str, source: SourcePosition, at: int) -> Message:
     return _message(topic, source, None, at)
 
 
-def decode(value: bytes) -> ModerationVerdict:
-    """The verdict in a message's value, which is not null. Raises VerdictError."""
+def decode(value: bytes) -> ModerationDecision:
+    """The verdict in a message's value, which is not null. Raises DecisionError."""
     return _checked(lambda: _VERDICT.validate_json(value))
 
 
-def _checked(validate: Callable[[], ModerationVerdict]) -> ModerationVerdict:
+def _checked(validate: Callable[[], ModerationDecision]) -> ModerationDecision:
     try:
         return validate()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])
         # Pydantic's message on what is no JSON quotes none of it either.
-        raise VerdictError(f"{field}: {first['msg']}" if field else first["msg"]) from None
+        raise DecisionError(f"{field}: {first['msg']}" if field else first["msg"]) from None
 
 
 def text_of(event: Mapping[str, Any], text_field: str = "text") -> str | None:
@@ -96,5 +96,5 @@ def text_of(event: Mapping[str, Any], text_field: str = "text") -> str | None:
 
 def _message(topic: str, source: SourcePosition, value: bytes | None, at: int) -> Message:
     key = key_of(source)
-    headers = cloudevent_headers(key + f"/{at}".encode(), source["topic"], VERDICT_TYPE, rfc3339(at))
+    headers = cloudevent_headers(key + f"/{at}".encode(), source["topic"], DECISION_TYPE, rfc3339(at))
     return Message(topic, key, value, (*headers, ("ce_subject", key)), at, source["partition"])

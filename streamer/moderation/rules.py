@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamer.events import Action, Label, Verdict
+from streamer.events import Action, Label, Prediction
 from streamer.moderation.patterns import Search, any_of, compiled, wildcards
 
 Scalar = str | int | float | bool
@@ -47,11 +47,11 @@ class Rule:
         )
 
     @property
-    def asks_verdict(self) -> bool:
+    def needs_prediction(self) -> bool:
         return bool(self.labels) or self.score_min is not None or self.score_max is not None
 
 
-class Decision(NamedTuple):
+class RuleResult(NamedTuple):
     """What is done with a review, and the name of the rule that says so; None where it is the default."""
 
     action: Action
@@ -65,13 +65,13 @@ class Rules:
         """`default`: what is done with what no rule matches. Raises PatternError."""
         self.rules = tuple(rules)
         self.fields = tuple(dict.fromkeys(rule.field for rule in rules if rule.field is not None))
-        self._default = Decision(default, None)
-        self._decisions = tuple(Decision(rule.action, rule.name) for rule in rules)
+        self._default = RuleResult(default, None)
+        self._decisions = tuple(RuleResult(rule.action, rule.name) for rule in rules)
         patterns = [rule.pattern for rule in rules if rule.pattern is not None]
         # Most texts match none of the patterns: one search says so, instead of one for each rule.
         self._any = any_of(patterns) if len(patterns) > 1 else None
         self._tests = tuple(_Test.of(rule, self.fields) for rule in rules)
-        self._final = tuple(not rule.asks_verdict for rule in rules)
+        self._final = tuple(not rule.needs_prediction for rule in rules)
 
     def applicable(self, text: str, group: str | None, values: Sequence[object]) -> tuple[int, ...]:
         """The rules, by their place, whose conditions on the review hold, up to the first that asks for no more.
@@ -87,11 +87,11 @@ class Rules:
                     break
         return tuple(found)
 
-    def decide(self, applicable: Sequence[int], verdict: Verdict) -> Decision:
+    def apply(self, applicable: Sequence[int], prediction: Prediction) -> RuleResult:
         """What the first of these rules that agrees with the verdict says, else the default."""
-        score = round(verdict.score, 6)
+        score = round(prediction.score, 6)
         for place in applicable:
-            if self.rules[place].agrees(verdict.label, score):
+            if self.rules[place].agrees(prediction.label, score):
                 return self._decisions[place]
         return self._default
 

@@ -19,7 +19,7 @@ def set_up(level: str, form: str) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if form == "json" else text)
     # Of the handler, not of the logger aiokafka: what its children log passes its filters by.
-    handler.addFilter(Seldom("aiokafka"))
+    handler.addFilter(RateLimitFilter("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
@@ -52,7 +52,7 @@ class _Kind:
     held_back: int = 0
 
 
-class Seldom(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets a warning or error of a library through once in so many seconds, with how many like it were held back.
 
     Alike are those of one logger with one template, whatever is filled in. Below WARNING, and of other loggers,

@@ -21,14 +21,16 @@ class AddressInUse(Exception):
     """The address for metrics and health cannot be bound."""
 
 
-def application(metrics: Callable[[], bytes], content_type: str, unready: Callable[[], str | None]) -> Starlette:
-    """The three pages. `unready` gives the reason, or None when the worker is ready."""
+def application(
+    metrics: Callable[[], bytes], content_type: str, not_ready_reason: Callable[[], str | None]
+) -> Starlette:
+    """The three pages. `not_ready_reason` gives the reason, or None when the worker is ready."""
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def ready(request: Request) -> Response:
-        reason = unready()
+        reason = not_ready_reason()
         return PlainTextResponse("ready\n") if reason is None else PlainTextResponse(f"{reason}\n", 503)
 
     async def scrape(request: Request) -> Response:

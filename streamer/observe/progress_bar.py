@@ -13,7 +13,7 @@ _LINE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A function that takes in how much was done, of `total` where that is known; shows it on standard error."""
     console = Console(stderr=True)
     begin = told = time.monotonic()
@@ -26,7 +26,7 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(line(), total=total)
 
-        def counted(count: int) -> None:
+        def advance(count: int) -> None:
             nonlocal done, told
             done += count
             progress.update(task, completed=done, description=line())
@@ -35,7 +35,7 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
                 console.out(line(), highlight=False)
 
         try:
-            yield counted
+            yield advance
         finally:
             progress.stop()
             console.out(f"{line()} in {time.monotonic() - begin:.1f} s", highlight=False)

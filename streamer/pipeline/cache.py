@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from streamer.events import Verdict
+from streamer.events import Prediction
 from streamer.text import Encoded
 
 
-class VerdictCache:
+class PredictionCache:
     """At most `entries` verdicts; the one not asked for the longest goes first."""
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
-        self._verdicts: OrderedDict[Encoded, Verdict] = OrderedDict()
+        self._predictions: OrderedDict[Encoded, Prediction] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._verdicts)
+        return len(self._predictions)
 
-    def get(self, encoded: Encoded) -> Verdict | None:
+    def get(self, encoded: Encoded) -> Prediction | None:
         """What was said of the same tokens before."""
-        verdict = self._verdicts.get(encoded)
-        if verdict is not None:
-            self._verdicts.move_to_end(encoded)
-        return verdict
+        prediction = self._predictions.get(encoded)
+        if prediction is not None:
+            self._predictions.move_to_end(encoded)
+        return prediction
 
-    def put(self, encoded: Encoded, verdict: Verdict) -> None:
+    def put(self, encoded: Encoded, prediction: Prediction) -> None:
         """Keep a verdict, letting go of the oldest where there is no room."""
         if not self._entries:
             return
-        self._verdicts[encoded] = verdict
-        if len(self._verdicts) > self._entries:
-            self._verdicts.popitem(last=False)
+        self._predictions[encoded] = prediction
+        if len(self._predictions) > self._entries:
+            self._predictions.popitem(last=False)

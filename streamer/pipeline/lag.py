@@ -26,7 +26,7 @@ class _Partition:
 
 
 @dataclass(slots=True)
-class Progress:
+class LagTracker:
     """Pure: the caller passes the time. `now` is monotonic, `wall` is seconds since the epoch."""
 
     tokens_in_flight: int = 0  # Admitted, not yet acknowledged, of partitions that are still ours.
@@ -93,7 +93,9 @@ class Progress:
             )
         return lags
 
-    def unready(self, ends: Mapping[TopicPartition, int], now: float, wall: float, stalled_after: float) -> str | None:
+    def not_ready_reason(
+        self, ends: Mapping[TopicPartition, int], now: float, wall: float, stalled_after: float
+    ) -> str | None:
         """Why the worker is not ready; None when it is: in the group, and moving while there is lag."""
         if not self._joined:
             return "no assignment yet"

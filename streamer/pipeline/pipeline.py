@@ -26,21 +26,21 @@ from streamer.events import (
     DeadLetter,
     Decoded,
     Outgoing,
+    Prediction,
     Reason,
     Record,
     Review,
     TopicPartition,
-    Verdict,
 )
 from streamer.formats.codec import DeadLetterLimit, Decoder, Encoder
 from streamer.pipeline.batching import Batch, Bucketer, CostTable, Policy, TokenBudget
-from streamer.pipeline.cache import VerdictCache
-from streamer.pipeline.isolation import Careful
-from streamer.pipeline.lag import Progress
+from streamer.pipeline.cache import PredictionCache
+from streamer.pipeline.isolation import IsolatingPredictor
+from streamer.pipeline.lag import LagTracker
 from streamer.pipeline.sequencer import Release, Sequencer, Ticket
-from streamer.ports import Delivery, Judge, Observer, Source, Tracer, Untraced
+from streamer.ports import Delivery, NullTracer, Observer, Predict, Source, Tracer
 from streamer.text import Encoded, Vocabulary
-from streamer.trends import Ledger
+from streamer.trends import CountBuffer
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +87,12 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Brain:
+class Predictor:
     """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it."""
 
     vocabulary: Vocabulary
     max_tokens: int
-    judge: Judge
+    predict: Predict
     costs: CostTable
 
 
@@ -122,12 +122,12 @@ class Pipeline:
         self,
         source: Source,
         delivery: Delivery,
-        brain: Brain,
+        predictor: Predictor,
         decoder: Decoder,
         encoder: Encoder,
         limits: Limits,
         observer: Observer,
-        ledger: Ledger | None = None,
+        count_buffer: CountBuffer | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """`ledger`: where to count results for the trends; the delivery publishes it with its commits."""
@@ -136,12 +136,12 @@ class Pipeline:
         self._decoder = decoder
         self._limits = limits
         self._observer = observer
-        self._ledger = ledger
-        self._tracer: Tracer = tracer or Untraced()
-        self._next: tuple[Brain, Encoder] | None = None
-        self._think_with(brain, encoder)
+        self._count_buffer = count_buffer
+        self._tracer: Tracer = tracer or NullTracer()
+        self._next: tuple[Predictor, Encoder] | None = None
+        self._install_model(predictor, encoder)
         self._sequencer: Sequencer[_Finished] = Sequencer()
-        self._progress = Progress()
+        self._lag = LagTracker()
         self._dead_letters = DeadLetterLimit(limits.dead_letter_ratio, limits.dead_letter_window)
         self._too_many: TooManyDeadLetters | None = None
         self._over = False  # The stages have ended: nothing will be acknowledged any more.
@@ -153,9 +153,9 @@ class Pipeline:
         self._has_acknowledged = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
         self._free_at = 0.0  # When the device will be free, by the cost table; monotonic.
-        self._running: asyncio.Future[list[Verdict | Exception]] | None = None  # The last batch given to it.
-        self._judged: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Verdict | Exception]]]]
-        self._judged = asyncio.Queue(_BATCHES_AHEAD)
+        self._running: asyncio.Future[list[Prediction | Exception]] | None = None  # The last batch given to it.
+        self._predicted: asyncio.Queue[tuple[Batch[_Admitted], Awaitable[list[Prediction | Exception]]]]
+        self._predicted = asyncio.Queue(_BATCHES_AHEAD)
         self._sent: asyncio.Queue[tuple[Release[_Finished], Awaitable[None]]] = asyncio.Queue(_UNACKNOWLEDGED)
         self._committing = asyncio.Lock()
         self._commit_due = asyncio.Event()
@@ -206,22 +206,22 @@ class Pipeline:
         """Stop reading and drain."""
         self._stopping.set()
 
-    def swap(self, brain: Brain, encoder: Encoder) -> None:
+    def swap(self, predictor: Predictor, encoder: Encoder) -> None:
         """Go on with another model, once what was read before is done: each review is one model's from end to end.
 
         Until then nothing more is read; polling goes on.
         """
-        self._next = brain, encoder
+        self._next = predictor, encoder
 
-    def _think_with(self, brain: Brain, encoder: Encoder) -> None:
+    def _install_model(self, predictor: Predictor, encoder: Encoder) -> None:
         limits = self._limits
-        self._brain = brain
+        self._predictor = predictor
         self._encoder = encoder
-        self._judge_carefully = Careful(brain.judge)
-        self._cache = VerdictCache(limits.cache_entries)
+        self._predict = IsolatingPredictor(predictor.predict)
+        self._cache = PredictionCache(limits.cache_entries)
         self._bucketer: Policy[_Admitted]
         if limits.bucketing:
-            self._bucketer = Bucketer(brain.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens)
+            self._bucketer = Bucketer(predictor.costs, limits.max_wait, limits.max_reviews, limits.max_padded_tokens)
         else:
             self._bucketer = TokenBudget(limits.max_reviews, limits.max_padded_tokens)
 
@@ -229,7 +229,7 @@ class Pipeline:
         """The source now reads these partitions, from their committed offsets."""
         self._source.seek(await self._delivery.assigned(partitions))
         generation = self._sequencer.assign(partitions)
-        self._progress.assign(partitions, generation, time.monotonic())
+        self._lag.assign(partitions, generation, time.monotonic())
         self._revoking = frozenset()
         log.info("assigned partitions: %s", _names(partitions))
 
@@ -251,17 +251,17 @@ class Pipeline:
             await self._commit_now()
         finally:
             self._sequencer.revoke(partitions)
-            self._progress.revoke(partitions)
+            self._lag.revoke(partitions)
             self._has_acknowledged.set()  # A drain that waits for these need not.
             self._observer.revoked(partitions)
             await self._delivery.revoked(partitions)
 
-    def unready(self, stalled_after: float) -> str | None:
+    def not_ready_reason(self, stalled_after: float) -> str | None:
         """Why the worker is not ready, in words; None when it is. `stalled_after` is in seconds."""
         if self._stopping.is_set():
             return "stopping"
-        self._progress.positions(self._source.positions())
-        return self._progress.unready(self._source.watermarks(), time.monotonic(), time.time(), stalled_after)
+        self._lag.positions(self._source.positions())
+        return self._lag.not_ready_reason(self._source.watermarks(), time.monotonic(), time.time(), stalled_after)
 
     # The way of one review
 
@@ -270,9 +270,9 @@ class Pipeline:
         paused = 0
         backlog = False  # Whether there was as much to read as is handled in one go.
         while True:
-            tokens = self._progress.tokens_in_flight
+            tokens = self._lag.tokens_in_flight
             if self._next is not None and not self._sequencer.unfinished(self._sequencer.assigned):
-                self._think_with(*self._next)
+                self._install_model(*self._next)
                 self._next = None
                 log.info("labelling with %s %s from here on", self._encoder.model_name, self._encoder.model_version)
             if tokens >= self._limits.max_tokens_in_flight or self._next is not None:
@@ -306,7 +306,7 @@ class Pipeline:
         begin = time.perf_counter()
         decoded = [self._decoder.decode(record) for record in records]
         texts = [review.text for review in decoded if isinstance(review, Review)]
-        encoded = iter(self._brain.vocabulary.encode_all(texts, self._brain.max_tokens))
+        encoded = iter(self._predictor.vocabulary.encode_all(texts, self._predictor.max_tokens))
         prepared = [(what, next(encoded) if isinstance(what, Review) else None) for what in decoded]
         self._observer.stage("prepare", time.perf_counter() - begin, len(records))
         return prepared
@@ -336,7 +336,7 @@ class Pipeline:
             if ticket is None:
                 continue
             tokens = _load(decoded.record, encoded)
-            self._progress.admitted(partition, ticket.offset, tokens, now)
+            self._lag.admitted(partition, ticket.offset, tokens, now)
             outgoing = self._immediate(decoded, encoded)
             if outgoing is not None:
                 self._complete(ticket, _Finished(outgoing, decoded.record, tokens, read_at))
@@ -351,10 +351,10 @@ class Pipeline:
             return self._encoder.dead_letter(decoded, _milliseconds())
         if not isinstance(decoded, Review):
             return self._encoder.tombstone(decoded, _milliseconds())
-        verdict = self._cache.get(encoded) if encoded is not None and self._limits.cache_entries else None
+        prediction = self._cache.get(encoded) if encoded is not None and self._limits.cache_entries else None
         if self._limits.cache_entries:
-            self._observer.cache(verdict is not None)
-        return None if verdict is None else self._encoder.labelled(decoded, verdict, _milliseconds())
+            self._observer.cache(prediction is not None)
+        return None if prediction is None else self._encoder.labelled(decoded, prediction, _milliseconds())
 
     async def _infer(self) -> None:
         """Whenever the device is about to be free and something waits, give it the best batch."""
@@ -371,10 +371,10 @@ class Pipeline:
                 self._slots.release()
                 continue
             self._observer.batch(len(batch), batch.tokens, batch.length * len(batch), now - batch.oldest)
-            self._free_at = max(now, self._free_at) + self._brain.costs.cost(batch.length, len(batch))
-            judged = self._running = loop.run_in_executor(self._device, self._judge, batch)
-            judged.add_done_callback(lambda _: self._slots.release())
-            await self._judged.put((batch, judged))
+            self._free_at = max(now, self._free_at) + self._predictor.costs.cost(batch.length, len(batch))
+            predicted = self._running = loop.run_in_executor(self._device, self._predict_batch, batch)
+            predicted.add_done_callback(lambda _: self._slots.release())
+            await self._predicted.put((batch, predicted))
 
     def _busy_for(self) -> float:
         """Seconds until the device is free, by the cost table; 0 as soon as it is."""
@@ -387,35 +387,35 @@ class Pipeline:
         if self._running is not None and (seconds := self._busy_for() - ahead) > 0:
             await asyncio.wait((self._running,), timeout=seconds)
 
-    def _judge(self, batch: Batch[_Admitted]) -> list[Verdict | Exception]:
+    def _predict_batch(self, batch: Batch[_Admitted]) -> list[Prediction | Exception]:
         """Ask the model; in the one thread that may."""
         begin = time.perf_counter()
         records = (admitted.review.record for admitted in batch.items)
         with self._tracer.infer(records, len(batch), batch.tokens, batch.length):
-            verdicts = self._judge_carefully([admitted.encoded for admitted in batch.items])
+            predictions = self._predict([admitted.encoded for admitted in batch.items])
         self._observer.stage("infer", time.perf_counter() - begin, len(batch))
-        return verdicts
+        return predictions
 
     async def _finish(self) -> None:
         """Encode verdicts and give them to the sequencer."""
         while True:
-            batch, judged = await self._judged.get()
-            pairs = list(zip(batch.items, await judged, strict=True))
+            batch, predicted = await self._predicted.get()
+            pairs = list(zip(batch.items, await predicted, strict=True))
             outgoings = await self._on_cpu(partial(self._encode, pairs), len(pairs) <= _INLINE_RESULTS)
-            for (admitted, verdict), outgoing in zip(pairs, outgoings, strict=True):
+            for (admitted, prediction), outgoing in zip(pairs, outgoings, strict=True):
                 finished = _Finished(outgoing, admitted.review.record, admitted.tokens, admitted.read_at)
                 # What is of an older generation may also be of an older model.
-                if self._complete(admitted.ticket, finished) and isinstance(verdict, Verdict):
-                    self._cache.put(admitted.encoded, verdict)
+                if self._complete(admitted.ticket, finished) and isinstance(prediction, Prediction):
+                    self._cache.put(admitted.encoded, prediction)
 
-    def _encode(self, pairs: Sequence[tuple[_Admitted, Verdict | Exception]]) -> list[Outgoing]:
+    def _encode(self, pairs: Sequence[tuple[_Admitted, Prediction | Exception]]) -> list[Outgoing]:
         """Write results, and dead letters for what the model failed on; in a thread."""
         begin, now = time.perf_counter(), _milliseconds()
         outgoings = [
-            self._encoder.labelled(admitted.review, verdict, now)
-            if isinstance(verdict, Verdict)
-            else self._encoder.dead_letter(_failed(admitted.review.record, verdict), now)
-            for admitted, verdict in pairs
+            self._encoder.labelled(admitted.review, prediction, now)
+            if isinstance(prediction, Prediction)
+            else self._encoder.dead_letter(_failed(admitted.review.record, prediction), now)
+            for admitted, prediction in pairs
         ]
         self._observer.stage("encode", time.perf_counter() - begin, len(pairs))
         return outgoings
@@ -439,9 +439,9 @@ class Pipeline:
             for partition in partitions:
                 while (release := self._sequencer.release(partition, _CHUNK)) is not None:
                     begin = time.perf_counter()
-                    if self._ledger is not None:  # Before a commit can reach so far.
-                        counted = [(finished.record.offset, finished.outgoing.tally) for finished in release.results]
-                        self._ledger.add(partition, release.next_offset, counted)
+                    if self._count_buffer is not None:  # Before a commit can reach so far.
+                        counted = [(finished.record.offset, finished.outgoing.sample) for finished in release.results]
+                        self._count_buffer.add(partition, release.next_offset, counted)
                     messages = [message for finished in release.results for message in finished.outgoing.messages]
                     sent = await self._delivery.send(partition, release.next_offset, messages)
                     self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
@@ -456,9 +456,7 @@ class Pipeline:
             now, wall = time.monotonic(), time.time()
             created_at = release.results[-1].record.timestamp / 1000
             tokens = sum(finished.tokens for finished in release.results)
-            self._progress.published(
-                release.partition, release.generation, release.next_offset, tokens, created_at, now
-            )
+            self._lag.published(release.partition, release.generation, release.next_offset, tokens, created_at, now)
             created = [finished.record.timestamp / 1000 for finished in release.results]
             self._observer.finished(
                 [finished.outgoing for finished in release.results],
@@ -507,8 +505,8 @@ class Pipeline:
     async def _watch(self) -> None:
         """Report how far behind each partition is."""
         while True:
-            self._progress.positions(self._source.positions())
-            for partition, lag in self._progress.lags(self._source.watermarks(), time.time()).items():
+            self._lag.positions(self._source.positions())
+            for partition, lag in self._lag.lags(self._source.watermarks(), time.time()).items():
                 self._observer.lag(partition, lag.records, lag.seconds)
             await asyncio.sleep(_WATCH_SECONDS)
 

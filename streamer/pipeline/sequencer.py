@@ -18,7 +18,7 @@ from streamer.events import TopicPartition
 Result = TypeVar("Result")
 
 
-class WentBack(Exception):
+class OffsetRegression(Exception):
     """A partition's offsets went backwards within one assignment: what is in flight belongs to another past."""
 
 
@@ -83,13 +83,13 @@ class Sequencer(Generic[Result]):
     def admit(self, partition: TopicPartition, offset: int) -> Ticket | None:
         """Take in a record, in the order of offsets; None where the partition is not assigned.
 
-        Raises WentBack for an offset that is not above the last.
+        Raises OffsetRegression for an offset that is not above the last.
         """
         state = self._partitions.get(partition)
         if state is None:
             return None
         if offset <= state.last:
-            raise WentBack(
+            raise OffsetRegression(
                 f"{partition.topic}/{partition.partition} went back from offset {state.last} to {offset}: "
                 "was it truncated, or made anew?"
             )

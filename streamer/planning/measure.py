@@ -18,7 +18,7 @@ import cramjam
 import orjson
 
 from streamer.demo.reviews import SAMPLES
-from streamer.events import Message, Record, Review, Verdict
+from streamer.events import Message, Prediction, Record, Review
 from streamer.formats.codec import Decoder, Encoder
 from streamer.models.torchscript import Model
 from streamer.planning.plan import Bytes, Costs, Device, Profile, Stage
@@ -98,16 +98,16 @@ class _Sample:
         vocabulary, limit = model.vocabulary, model.manifest.max_tokens
         texts = [review.text for review in decoded]
         encoded = vocabulary.encode_all(texts, limit)
-        verdicts = model.judge(encoded)
+        predictions = model.predict(encoded)
         writing: Encoder = encoder(settings, model)
         self.us = {
             "decode": _microseconds(lambda: [configured.decode(record) for record in records]),
             "tokenise": _microseconds(lambda: vocabulary.encode_all(texts, limit)),
-            "encode": _microseconds(lambda: _written(writing, decoded, verdicts)),
+            "encode": _microseconds(lambda: _written(writing, decoded, predictions)),
         }
         self.mean = _mean(encoded)
         self.inputs = [record.value or b"" for record in records]
-        self.outputs = [_on_the_wire(message) for message in _written(writing, decoded, verdicts)]
+        self.outputs = [_on_the_wire(message) for message in _written(writing, decoded, predictions)]
 
 
 def _texts(model: Model, tokens: float) -> list[str]:
@@ -120,9 +120,9 @@ def _texts(model: Model, tokens: float) -> list[str]:
     return ["".join(islice(flow, max(1, characters))) for _ in range(_REVIEWS)]
 
 
-def _written(writing: Encoder, reviews: Sequence[Review], verdicts: Sequence[Verdict]) -> list[Message]:
+def _written(writing: Encoder, reviews: Sequence[Review], predictions: Sequence[Prediction]) -> list[Message]:
     now = 1_700_000_000_000
-    return [writing.labelled(*pair, now).message for pair in zip(reviews, verdicts, strict=True)]
+    return [writing.labelled(*pair, now).message for pair in zip(reviews, predictions, strict=True)]
 
 
 def _on_the_wire(message: Message) -> bytes:

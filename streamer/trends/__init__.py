@@ -6,9 +6,9 @@ reader: `Trends`, which merges such messages, each range once, into windows of a
 windows: these windows, bounded in memory. alerts: groups whose share of negative leaves its usual band.
 """
 
-from streamer.trends.anomalies import ALERT_TYPE, Alert, Band, Watchman
-from streamer.trends.buffer import Ledger, succeed
-from streamer.trends.message import EVENT_TYPE, Cell, Counted, Epoch, decode, encode, source_key
+from streamer.trends.anomalies import ALERT_TYPE, Alert, AlertThresholds, AnomalyDetector
+from streamer.trends.buffer import CountBuffer, next_epoch
+from streamer.trends.message import EVENT_TYPE, Cell, CountDelta, Epoch, decode, encode, source_key
 from streamer.trends.reader import SIZES, Statistics, Trends
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window
 
@@ -20,18 +20,18 @@ __all__ = [
     "SECOND",
     "SIZES",
     "Alert",
-    "Band",
+    "AlertThresholds",
+    "AnomalyDetector",
     "Cell",
     "Change",
-    "Counted",
+    "CountBuffer",
+    "CountDelta",
     "Epoch",
-    "Ledger",
     "Statistics",
     "Trends",
-    "Watchman",
     "Window",
     "decode",
     "encode",
+    "next_epoch",
     "source_key",
-    "succeed",
 ]

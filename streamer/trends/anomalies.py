@@ -29,7 +29,7 @@ _IDLE_SECONDS = 7 * 86_400  # After so long without reviews, what was usual is f
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class AlertThresholds:
     """What counts as unusual.
 
     min_reviews: a minute with fewer is not judged. min_minutes: nor is one before so many minutes with that many.
@@ -80,22 +80,24 @@ class _Usual:
     out: bool = False
 
 
-class Watchman:
+class AnomalyDetector:
     """What is usual for each group. To be told of each minute once, in order."""
 
-    def __init__(self, band: Band, max_groups: int) -> None:
+    def __init__(self, thresholds: AlertThresholds, max_groups: int) -> None:
         """Of more than `max_groups` groups those longest without reviews are forgotten, then the next ones."""
-        self._band = band
+        self._thresholds = thresholds
         self._max_groups = max_groups
         self._groups: OrderedDict[str | None, _Usual] = OrderedDict()
 
-    def judge(self, group: str | None, window: Window) -> list[Alert]:
+    def observe(self, group: str | None, window: Window) -> list[Alert]:
         """Take in a minute of a group; at most one alert."""
         if not window.reviews:
             return []
         usual = self._groups.setdefault(group, _Usual())
         self._groups.move_to_end(group)
-        decay = math.exp(-max(1, (window.start - usual.seen) // MINUTE) / self._band.memory) if usual.seen else 1.0
+        decay = (
+            math.exp(-max(1, (window.start - usual.seen) // MINUTE) / self._thresholds.memory) if usual.seen else 1.0
+        )
         usual.seen = window.start
         self._forget(window.start)
         usual.negative *= decay
@@ -108,17 +110,17 @@ class Watchman:
         return found
 
     def _compare(self, group: str | None, window: Window, usual: _Usual) -> list[Alert]:
-        band = self._band
-        if window.reviews < band.min_reviews:
+        thresholds = self._thresholds
+        if window.reviews < thresholds.min_reviews:
             return []
         share = window.negative / window.reviews
         middle = (usual.negative + 0.5) / (usual.reviews + 1)
         deviation = math.sqrt(middle * (1 - middle) * (1 / window.reviews + 1 / (usual.reviews + 1)))
         squared = ((share - middle) / deviation) ** 2
-        half = max(band.change, band.sigmas * math.sqrt(usual.dispersion) * deviation)
+        half = max(thresholds.change, thresholds.sigmas * math.sqrt(usual.dispersion) * deviation)
         usual.minutes += 1
         found: list[Alert] = []
-        if usual.minutes > band.min_minutes:
+        if usual.minutes > thresholds.min_minutes:
             distance = abs(share - middle)
             low, high = max(0.0, middle - half), min(1.0, middle + half)
             direction: Direction | None = None
@@ -130,7 +132,7 @@ class Watchman:
                 usual.out = direction != "back"
                 found.append(Alert(group, direction, window, share, middle, low, high))
         if not usual.out and usual.minutes > 1:
-            rate = 1 / min(usual.minutes, band.memory)
+            rate = 1 / min(usual.minutes, thresholds.memory)
             usual.dispersion = max(1.0, usual.dispersion + rate * (squared - usual.dispersion))
         return found
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamer.events import Label, Tally, TopicPartition
-from streamer.trends.message import Counted, Epoch
+from streamer.events import Label, TopicPartition, TrendSample
+from streamer.trends.message import CountDelta, Epoch
 
 _MAX_CELLS = 5_000
 _MAX_BYTES = 400_000  # Of a message's value, about: below the producer's batches.
@@ -16,7 +16,7 @@ _CELL_BYTES = 48  # Of a cell as JSON, without its group.
 _COLUMN: dict[Label, int] = {"positive": 2, "negative": 3, "uncertain": 4}
 
 
-def succeed(last: Counted | None, generation: int, now: int) -> tuple[Epoch, int]:
+def next_epoch(last: CountDelta | None, generation: int, now: int) -> tuple[Epoch, int]:
     """The epoch of a partition's new owner, and the offset from which on it counts.
 
     last: what it finds as the partition's last counts in the trends topic. generation: of the consumer group. now: in
@@ -34,7 +34,7 @@ class _Added(NamedTuple):
     """A release: the offsets of its records, and what there is to count of each."""
 
     next_offset: int
-    records: Sequence[tuple[int, Tally | None]]
+    records: Sequence[tuple[int, TrendSample | None]]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Partition:
     added: deque[_Added] = field(default_factory=deque)
 
 
-class Ledger:
+class CountBuffer:
     """Each record of each assigned partition, counted once. Not thread-safe: it lives on the event loop."""
 
     def __init__(self) -> None:
@@ -60,7 +60,9 @@ class Ledger:
         for partition in partitions:
             self._partitions.pop(partition, None)
 
-    def add(self, partition: TopicPartition, next_offset: int, records: Sequence[tuple[int, Tally | None]]) -> None:
+    def add(
+        self, partition: TopicPartition, next_offset: int, records: Sequence[tuple[int, TrendSample | None]]
+    ) -> None:
         """Take in consecutive records of a partition, after those before: each with its offset, and what it counts.
 
         Nothing happens where the partition is not assigned, or all are counted already.
@@ -75,7 +77,7 @@ class Ledger:
             state.started = True
         state.added.append(_Added(next_offset, records))
 
-    def upto(self, partition: TopicPartition, position: int) -> list[Counted]:
+    def pending(self, partition: TopicPartition, position: int) -> list[CountDelta]:
         """What is to be published so that everything below `position` is: in order, none where it is already.
 
         The same again until `published`, and more once `position` is higher.
@@ -83,21 +85,21 @@ class Ledger:
         state = self._partitions.get(partition)
         if state is None:
             return []
-        found: list[Counted] = []
+        found: list[CountDelta] = []
         begin, end, room = state.begin, state.begin, _MAX_BYTES
         cells: dict[tuple[int, str | None], list[int | str | None]] = {}
         for added in state.added:
             if added.next_offset > position:
                 break
-            for offset, tally in added.records:
-                if tally is None:
+            for offset, sample in added.records:
+                if sample is None:
                     continue
-                second, group, label, score = tally
+                second, group, label, score = sample
                 cell = cells.get((second, group))
                 if cell is None:
                     size = _CELL_BYTES + (6 * len(group) if group else 0)  # A control character takes six bytes.
                     if len(cells) == _MAX_CELLS or size > room:
-                        found.append(Counted(partition, begin, offset, state.epoch, list(cells.values())))
+                        found.append(CountDelta(partition, begin, offset, state.epoch, list(cells.values())))
                         begin, cells, room = offset, {}, _MAX_BYTES
                     room -= size
                     cell = cells[second, group] = [second, group, 0, 0, 0, 0]
@@ -105,11 +107,11 @@ class Ledger:
                 cell[5] += score  # type: ignore[operator]
             end = added.next_offset
         if end > begin:
-            found.append(Counted(partition, begin, end, state.epoch, list(cells.values())))
+            found.append(CountDelta(partition, begin, end, state.epoch, list(cells.values())))
         return found
 
-    def published(self, last: Counted) -> None:
-        """The last of what `upto` gave, and all before it, is published. Of an assignment that is over: no matter."""
+    def published(self, last: CountDelta) -> None:
+        """The last of what `pending` gave, and all before it, is published. Ignored when the assignment is over."""
         state = self._partitions.get(last.source)
         if state is None or state.epoch != last.epoch:
             return

@@ -27,7 +27,7 @@ Epoch = tuple[int, int]
 Cell = Sequence[Any]
 
 
-class Counted(NamedTuple):
+class CountDelta(NamedTuple):
     """The counts of offsets from `begin` up to `end`, exclusive, by the owner of this epoch."""
 
     source: TopicPartition
@@ -42,14 +42,14 @@ def source_key(source: TopicPartition) -> bytes:
     return f"{source.topic}/{source.partition}".encode()
 
 
-def encode(counted: Counted) -> bytes:
+def encode(counted: CountDelta) -> bytes:
     """The message's value."""
     topic, partition = counted.source
     source = {"topic": topic, "partition": partition, "from": counted.begin, "to": counted.end}
     return orjson.dumps({"source": source, "epoch": counted.epoch, "cells": counted.cells})
 
 
-def decode(value: bytes | None) -> Counted | None:
+def decode(value: bytes | None) -> CountDelta | None:
     """Read a message's value; None for whatever is no such message, down to its last cell."""
     try:
         body = orjson.loads(value or b"null")
@@ -64,7 +64,7 @@ def decode(value: bytes | None) -> Counted | None:
         return None
     if type(cells) is not list or not all(map(_is_sound, cells)):
         return None
-    return Counted(TopicPartition(topic, cast(int, partition)), begin, end, (first, second), cells)
+    return CountDelta(TopicPartition(topic, cast(int, partition)), begin, end, (first, second), cells)
 
 
 def _is_sound(cell: object) -> bool:

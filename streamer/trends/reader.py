@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from streamer.events import TopicPartition
-from streamer.trends.anomalies import Alert, Band, Watchman
-from streamer.trends.message import Cell, Counted, Epoch, decode
+from streamer.trends.anomalies import Alert, AlertThresholds, AnomalyDetector
+from streamer.trends.message import Cell, CountDelta, Epoch, decode
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window, Windows
 
 SIZES = (SECOND, MINUTE, HOUR)
@@ -77,7 +77,11 @@ class Trends:
     """
 
     def __init__(
-        self, lateness: float = 10.0, early: float = 60.0, max_groups: int = 10_000, band: Band | None = None
+        self,
+        lateness: float = 10.0,
+        early: float = 60.0,
+        max_groups: int = 10_000,
+        thresholds: AlertThresholds | None = None,
     ) -> None:
         """lateness: a minute is judged for alerts when the watermark is so far past its end.
         max_groups: most groups that are kept apart in a window.
@@ -90,7 +94,7 @@ class Trends:
         self._sources: dict[TopicPartition, _Source] = {}
         entries = max(_MAX_ENTRIES, max_groups)
         self._windows = {size: Windows(size, RETENTION[size], max_groups, entries) for size in SIZES}
-        self._watchman = Watchman(band or Band(), max_groups)
+        self._detector = AnomalyDetector(thresholds or AlertThresholds(), max_groups)
         self._judged = 0  # Minutes that start before this are closed.
 
     @property
@@ -165,13 +169,13 @@ class Trends:
         found: list[Alert] = []
         for start in minutes.starts():
             if self._judged <= start < closed:
-                found += self._watchman.judge(None, minutes.window(start))
+                found += self._detector.observe(None, minutes.window(start))
                 for group, window in minutes.by_group(start):
-                    found += self._watchman.judge(group, window)
+                    found += self._detector.observe(group, window)
         self._judged = closed
         return found
 
-    def _takes(self, counted: Counted) -> bool | None:
+    def _takes(self, counted: CountDelta) -> bool | None:
         """True for a new owner's message, False for one more of the same owner, None for one that does not count."""
         source = self._sources.get(counted.source)
         if source is None:
@@ -187,7 +191,7 @@ class Trends:
         self.statistics.repeated += 1
         return None
 
-    def _undo(self, counted: Counted) -> None:
+    def _undo(self, counted: CountDelta) -> None:
         """Take back what former owners counted and this one counts again."""
         source = self._sources[counted.source]
         kept: deque[_Merged] = deque()

@@ -36,8 +36,8 @@ def model() -> Model:
 def judged(model: Model, texts: list[str]) -> list[tuple[str, float]]:
     """Labels and scores of this project's own, each review alone."""
     encoded = [model.vocabulary.encode(text, model.manifest.max_tokens) for text in texts]
-    verdicts = [verdict for review in encoded for verdict in model.judge([review])]
-    return [(verdict.label, verdict.score) for verdict in verdicts]
+    predictions = [prediction for review in encoded for prediction in model.predict([review])]
+    return [(prediction.label, prediction.score) for prediction in predictions]
 
 
 @pytest.mark.parametrize("form", ["packed", "gated"])

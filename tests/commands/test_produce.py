@@ -20,8 +20,8 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.commands.produce import Shape, produce
-from streamer.files.read_ahead import Feed, TokenBucket
+from streamer.commands.produce import RowMapping, produce
+from streamer.files.read_ahead import ReadAhead, TokenBucket
 from streamer.files.source import FileError
 from streamer.kafka import TopicMissing
 from streamer.settings import InputSettings, KafkaSettings, Settings
@@ -172,8 +172,10 @@ async def test_a_silent_pipe_does_not_hold_up_the_end(cluster: Cluster, make_top
     assert threading.active_count() <= before
 
 
-def shape(format: Any = "json", text_field: str = "text", text_column: str = "text", key: str | None = None) -> Shape:
-    return Shape("reviews", format, text_field, text_column, key)
+def mapping(
+    format: Any = "json", text_field: str = "text", text_column: str = "text", key: str | None = None
+) -> RowMapping:
+    return RowMapping("reviews", format, text_field, text_column, key)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def shape(format: Any = "json", text_field: str = "text", text_column: str = "te
 )
 def test_in_text_format_the_value_is_the_text(row: bytes, value: bytes) -> None:
     """Without its JSON; a row that is no object is the text itself. Never a null, which would be a tombstone."""
-    assert shape("text").message(row, 0, 0).value == value
+    assert mapping("text").message(row, 0, 0).value == value
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_in_text_format_the_value_is_the_text(row: bytes, value: bytes) -> None:
 )
 def test_another_text_column_is_copied_to_where_the_service_looks(text_field: str, row: bytes, value: bytes) -> None:
     """Where it is the same one, the row goes as it is."""
-    assert shape(text_field=text_field, text_column="review").message(row, 0, 0).value == value
+    assert mapping(text_field=text_field, text_column="review").message(row, 0, 0).value == value
 
 
 @pytest.mark.parametrize(
@@ -221,12 +223,12 @@ def test_another_text_column_is_copied_to_where_the_service_looks(text_field: st
 )
 def test_keys_are_the_column_s_bytes(row: bytes, key: bytes | None) -> None:
     """A row without one has no key."""
-    assert shape(key="user").message(row, 0, 0).key == key
+    assert mapping(key="user").message(row, 0, 0).key == key
 
 
 def test_a_dotted_path_leads_to_a_key() -> None:
     """Unless there is a column of that very name, as csv files may have."""
-    dotted = shape(key="user.name")
+    dotted = mapping(key="user.name")
     assert dotted.message(b'{"user": {"name": "a"}}', 0, 0).key == b"a"
     assert dotted.message(b'{"user": {"name": "a"}, "user.name": "b"}', 0, 0).key == b"b"
 
@@ -266,7 +268,7 @@ async def test_a_feed_reads_a_bounded_number_ahead() -> None:
             yield b"row"
 
     stopped = threading.Event()
-    feed = Feed(source(), 0, stopped)
+    feed = ReadAhead(source(), 0, stopped)
     reading = asyncio.create_task(feed.read())
     batches = feed.batches()
     taken = len(await anext(batches))
@@ -285,7 +287,7 @@ async def test_a_feed_raises_what_its_source_raises() -> None:
         yield b"row"
         raise FileError("broken")
 
-    feed = Feed(source(), 0, threading.Event())
+    feed = ReadAhead(source(), 0, threading.Event())
     reading = asyncio.create_task(feed.read())
     assert [batch async for batch in feed.batches()] == [[b"row"]]
     with pytest.raises(FileError, match="broken"):

@@ -19,7 +19,7 @@ from streamer.events import TopicPartition
 from streamer.formats.schema import asyncapi
 from streamer.kafka import TopicMissing
 from streamer.settings import KafkaSettings, Settings, TrendSettings
-from streamer.trends import Cell, Counted, encode
+from streamer.trends import Cell, CountDelta, encode
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, fill, read_all
 
@@ -43,7 +43,7 @@ def minutes(*shares: tuple[int, int], group: str = "book") -> list[Item]:
             [second, group, count - negative, negative, 0, 500_000 * count],
             [second + 59, None, 0, 0, 1, 500_000],
         ]
-        value = encode(Counted(SOURCE, number, number + 1, (1, 0), cells))
+        value = encode(CountDelta(SOURCE, number, number + 1, (1, 0), cells))
         items.append(Item(value, b"reviews/0", 0, timestamp_ms=1000 * (second + 60)))
     return items
 

@@ -67,7 +67,7 @@ class Stage:
         held = (event | {"action": event.get("action", "review"), "rule": "doubtful"} for event in events)
         await self.put(self.review, *(feed.result(event) for event in held))
 
-    async def said(self, expected: int) -> list[Record]:
+    async def read_decision(self, expected: int) -> list[Record]:
         """The verdict topic, once there are so many records."""
         return await asyncio.to_thread(read_all, self.bootstrap, self.verdicts, expected, timeout_s=20)
 
@@ -112,7 +112,12 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             page = await window.new_page()
             page.set_default_timeout(_PATIENCE_MS)
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+            page.on(
+                "console",
+                lambda read_decision: (
+                    wrong.append(read_decision.text) if "Content Security" in read_decision.text else None
+                ),
+            )
             await page.goto(address, wait_until="commit")
             yield page
 

@@ -15,7 +15,7 @@ import orjson
 import streamer
 from streamer.events import TopicPartition
 from streamer.formats.codec import rfc3339
-from streamer.trends import Counted, encode, source_key
+from streamer.trends import CountDelta, encode, source_key
 from tests.reading import Item
 
 SAMPLES = Path(streamer.__file__).parent / "demo" / "samples.jsonl"
@@ -78,7 +78,7 @@ def counts(
         [key[0], key[1], *(cells[*key, label] for label in ("positive", "negative", "uncertain")), scores[key]]
         for key in keys
     ]
-    return Item(encode(Counted(source, begin, end, epoch, rows)), key=source_key(source), partition=source.partition)
+    return Item(encode(CountDelta(source, begin, end, epoch, rows)), key=source_key(source), partition=source.partition)
 
 
 def busy(source: TopicPartition, groups: int, per_second: int, second: int, begin: int, seed: int) -> Item:
@@ -94,7 +94,7 @@ def busy(source: TopicPartition, groups: int, per_second: int, second: int, begi
             positive = total - negative - uncertain
             rows.append([second, f"product-{group:04d}", positive, negative, uncertain, positive * 900_000])
     return Item(
-        encode(Counted(source, begin, begin + per_second, (1, 0), rows)),
+        encode(CountDelta(source, begin, begin + per_second, (1, 0), rows)),
         key=source_key(source),
         partition=source.partition,
     )

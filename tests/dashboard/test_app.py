@@ -14,12 +14,12 @@ import pytest
 
 from streamer.dashboard.access import Access
 from streamer.dashboard.app import STATIC, PublishFailed, application
-from streamer.dashboard.charts import Ask
-from streamer.dashboard.queue import Queue, Said
-from streamer.dashboard.reviews import Item, Wanted, item
-from streamer.dashboard.session import Page, events
-from streamer.dashboard.state import Hub
-from streamer.dashboard.workers import Fleet
+from streamer.dashboard.charts import PageQuery
+from streamer.dashboard.queue import Decision, Queue
+from streamer.dashboard.reviews import ReviewFilter, ReviewView, item
+from streamer.dashboard.session import PageSession, events
+from streamer.dashboard.state import DashboardState
+from streamer.dashboard.workers import Workers
 from streamer.events import Record
 from streamer.trends import Trends
 from tests.dashboard import feed
@@ -32,23 +32,23 @@ class Topic:
     """Stands for the verdict topic."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, Said | None]] = []
+        self.read_decision: list[tuple[str, Decision | None]] = []
         self.away = False
 
-    async def publish(self, item: Item, said: Said | None) -> None:
+    async def publish(self, item: ReviewView, read_decision: Decision | None) -> None:
         if self.away:
             raise PublishFailed("Kafka does not answer.")
-        self.said.append((item.id, said))
+        self.read_decision.append((item.id, read_decision))
 
 
-def held(number: int) -> Item:
+def held(number: int) -> ReviewView:
     found = item(Record("t", 0, number, number, b"k", orjson.dumps(feed.event(number, text="held"))), "text")
     assert found is not None
     return found
 
 
-def hub(moderated: bool = True) -> Hub:
-    made = Hub(Trends(), Fleet([]), Queue() if moderated else None)
+def state(moderated: bool = True) -> DashboardState:
+    made = DashboardState(Trends(), Workers([]), Queue() if moderated else None)
     if made.queue is not None:
         made.queue.add(held(1))
     return made
@@ -56,7 +56,7 @@ def hub(moderated: bool = True) -> Hub:
 
 @contextlib.asynccontextmanager
 async def client(
-    made: Hub, topic: Topic, access: Access | None = None, base: str = BASE
+    made: DashboardState, topic: Topic, access: Access | None = None, base: str = BASE
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = application(made, access or Access("127.0.0.1"), topic.publish)
     transport = httpx.ASGITransport(app=app)
@@ -69,7 +69,7 @@ async def client(
 )
 async def test_every_answer_has_the_security_headers(path: str) -> None:
     """Nothing comes from anywhere else, and nobody frames the pages."""
-    async with client(hub(), Topic()) as pages:
+    async with client(state(), Topic()) as pages:
         answer = await pages.get(path)
     assert answer.status_code == (404 if path == "/nothing" else 200)
     assert "default-src 'self'" in answer.headers["content-security-policy"]
@@ -81,7 +81,7 @@ async def test_every_answer_has_the_security_headers(path: str) -> None:
 @pytest.mark.parametrize("base", ["http://evil.example:8090", "http://127.0.0.1.evil.example"])
 async def test_a_rebound_name_is_turned_away(base: str) -> None:
     """On loopback, whatever it asks for."""
-    async with client(hub(), Topic(), base=base) as pages:
+    async with client(state(), Topic(), base=base) as pages:
         for path in ("/", "/api/session", "/static/app.js"):
             assert (await pages.get(path)).status_code == 421
 
@@ -89,7 +89,7 @@ async def test_a_rebound_name_is_turned_away(base: str) -> None:
 async def test_without_the_token_there_is_nothing_to_see() -> None:
     """Pages lead to the login, the rest is refused; static files hold no reviews."""
     topic = Topic()
-    async with client(hub(), topic, Access("127.0.0.1", "t" * 20)) as pages:
+    async with client(state(), topic, Access("127.0.0.1", "t" * 20)) as pages:
         assert (await pages.get("/queue")).headers["location"] == "/login"
         for path in ("/api/events", "/api/session"):
             assert (await pages.get(path)).status_code == 401
@@ -105,32 +105,32 @@ async def test_without_the_token_there_is_nothing_to_see() -> None:
         assert (await pages.get("/api/session")).status_code == 204
         await pages.post("/logout", headers=OURS)
         assert (await pages.get("/api/session")).status_code == 401
-    assert topic.said == []
+    assert topic.read_decision == []
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}, {**OURS, "sec-fetch-site": "cross-site"}])
 async def test_another_page_cannot_post(headers: dict[str, str]) -> None:
     """Neither a verdict nor a login."""
     topic = Topic()
-    async with client(hub(), topic) as pages:
+    async with client(state(), topic) as pages:
         for path in ("/api/verdict", "/login", "/logout"):
             answer = await pages.post(path, json={"id": "reviews/0/1", "action": "block"}, headers=headers)
             assert answer.status_code == 403
-    assert topic.said == []
+    assert topic.read_decision == []
 
 
 async def test_a_verdict_is_published() -> None:
     """With whoever says so; an undo is none."""
     topic = Topic()
-    async with client(hub(), topic) as pages:
+    async with client(state(), topic) as pages:
         body = {"id": "reviews/0/1", "action": "block", "label": "negative", "by": " Ann "}
         assert (await pages.post("/api/verdict", json=body, headers=OURS)).status_code == 200
         assert (await pages.post("/api/verdict", json=body | {"action": None}, headers=OURS)).status_code == 200
         assert (await pages.post("/api/verdict", json=body | {"by": "  "}, headers=OURS)).status_code == 200
-    (identity, said), (_, undo), (_, nameless) = topic.said
+    (identity, read_decision), (_, undo), (_, nameless) = topic.read_decision
     assert identity == "reviews/0/1"
-    assert said is not None
-    assert (said.action, said.label, said.by) == ("block", "negative", "Ann")
+    assert read_decision is not None
+    assert (read_decision.action, read_decision.label, read_decision.by) == ("block", "negative", "Ann")
     assert undo is None
     assert nameless is not None
     assert nameless.by == "moderator"
@@ -154,34 +154,34 @@ async def test_a_verdict_is_published() -> None:
 async def test_what_is_no_verdict_is_refused(body: bytes) -> None:
     """And nothing is published."""
     topic = Topic()
-    async with client(hub(), topic) as pages:
+    async with client(state(), topic) as pages:
         answer = await pages.post("/api/verdict", content=body, headers=OURS)
-    assert (answer.status_code, topic.said) == (400, [])
+    assert (answer.status_code, topic.read_decision) == (400, [])
     assert answer.json()["error"]
 
 
 async def test_a_verdict_that_cannot_be_given_says_why() -> None:
     """Somebody was faster, the review is gone, Kafka is away, moderation is off."""
-    topic, made = Topic(), hub()
+    topic, made = Topic(), state()
     body = {"id": "reviews/0/1", "action": "allow"}
     assert made.queue is not None
     async with client(made, topic) as pages:
-        made.queue.say("reviews/0/1", Said("block", None, "Ann", 7))
+        made.queue.decide("reviews/0/1", Decision("block", None, "Ann", 7))
         answer = await pages.post("/api/verdict", json=body, headers=OURS)
         assert (answer.status_code, answer.json()["verdict"]["by"]) == (409, "Ann")
         assert (await pages.post("/api/verdict", json=body | {"id": "else"}, headers=OURS)).status_code == 404
-        made.queue.say("reviews/0/1", None)
+        made.queue.decide("reviews/0/1", None)
         topic.away = True
         answer = await pages.post("/api/verdict", json=body, headers=OURS)
         assert (answer.status_code, "Kafka does not answer" in answer.json()["error"]) == (503, True)
-    async with client(hub(moderated=False), topic) as pages:
+    async with client(state(moderated=False), topic) as pages:
         assert (await pages.post("/api/verdict", json=body, headers=OURS)).status_code == 404
-    assert topic.said == []
+    assert topic.read_decision == []
 
 
 async def test_a_stream_is_refused_for_what_means_nothing() -> None:
     """And when there are too many."""
-    made = hub()
+    made = state()
     async with client(made, Topic()) as pages:
         assert (await pages.get("/api/events?range=1y")).status_code == 400
         made.streams = 200
@@ -190,8 +190,8 @@ async def test_a_stream_is_refused_for_what_means_nothing() -> None:
 
 async def test_a_stream_ends_with_the_dashboard() -> None:
     """And is counted as long as it lasts."""
-    made = hub()
-    stream = events(made, Ask())
+    made = state()
+    stream = events(made, PageQuery())
     first = orjson.loads((await anext(stream)).removeprefix(b"data: "))
     assert {"status", "latest", "series", "groups"} <= first.keys()
     assert made.streams == 1
@@ -203,9 +203,9 @@ async def test_a_stream_ends_with_the_dashboard() -> None:
 
 def test_a_page_is_sent_only_what_is_new() -> None:
     """Reviews, points of the chart, items of the queue."""
-    made = hub()
+    made = state()
     assert made.queue is not None
-    page, queue = Page(made, Ask()), Page(made, Ask("queue"))
+    page, queue = PageSession(made, PageQuery()), PageSession(made, PageQuery("queue"))
     made.latest.add([held(1)])
     page.turn(1000.0)
     assert [i["name"] for i in queue.turn(1000.0)["queue"]["items"]] == ["r1"]
@@ -224,8 +224,8 @@ def test_a_page_is_sent_only_what_is_new() -> None:
 
 def test_a_slow_page_gets_a_sample() -> None:
     """However much has come since its last turn."""
-    made = hub()
-    page = Page(made, Ask(wanted=Wanted(label="negative")))
+    made = state()
+    page = PageSession(made, PageQuery(wanted=ReviewFilter(label="negative")))
     page.turn(1000.0)
     made.latest.add(held(number) for number in range(10_000))
     assert len(page.turn(1100.0)["latest"]) == 8

@@ -66,7 +66,7 @@ async def test_a_verdict_that_is_clicked_arrives_and_can_be_taken_back(
         card = page.locator(".cards .review", has_text="to block")
         await card.get_by_role("radio", name="positive").check()
         await card.get_by_role("button", name="Block").click()
-        (record,) = await stage.said(1)
+        (record,) = await stage.read_decision(1)
         assert record.key == b"reviews/0/7"
         verdict = json.loads(record.value or b"")
         assert (verdict["action"], verdict["label"], verdict["by"]) == ("block", "positive", "Ann")
@@ -75,7 +75,7 @@ async def test_a_verdict_that_is_clicked_arrives_and_can_be_taken_back(
         await expect(other.get_by_role("heading", name="1 open")).to_be_visible()
         await expect(other.locator(".done")).to_contain_text("Ann")
         await other.locator(".done").get_by_role("button", name="Undo").click()
-        _, undo = await stage.said(2)
+        _, undo = await stage.read_decision(2)
         assert (undo.key, undo.value) == (b"reviews/0/7", None)
         await expect(page.get_by_role("heading", name="2 open")).to_be_visible()
 
@@ -97,13 +97,13 @@ async def test_the_queue_is_worked_by_keyboard_alone(stage: Stage, dashboard: st
         await expect(page.get_by_role("heading", name="2 open")).to_be_visible()
         assert "held 2" in str(await page.evaluate("document.activeElement.textContent"))
         await page.keyboard.press("a")
-        records = await stage.said(2)
-        said = [(record.key, json.loads(record.value or b"")["action"]) for record in records]
-        assert said == [(b"reviews/0/1", "block"), (b"reviews/0/2", "allow")]
+        records = await stage.read_decision(2)
+        read_decision = [(record.key, json.loads(record.value or b"")["action"]) for record in records]
+        assert read_decision == [(b"reviews/0/1", "block"), (b"reviews/0/2", "allow")]
         await expect(page.locator(".done li")).to_have_count(2)
         await page.keyboard.press("u")
         await expect(page.get_by_role("heading", name="2 open")).to_be_visible()
-        records = await stage.said(3)
+        records = await stage.read_decision(3)
         assert (records[-1].key, records[-1].value) == (b"reviews/0/2", None)
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from streamer.dashboard import collectors as follow
-from streamer.dashboard.charts import Ask, rows
+from streamer.dashboard.charts import PageQuery, rows
 from streamer.dashboard.queue import Queue
-from streamer.dashboard.reviews import Wanted
+from streamer.dashboard.reviews import ReviewFilter
 from streamer.dashboard.serving import running
-from streamer.dashboard.state import Hub
-from streamer.dashboard.workers import Fleet, Worker
+from streamer.dashboard.state import DashboardState
+from streamer.dashboard.workers import Worker, Workers
 from streamer.events import TopicPartition
 from streamer.kafka import BrokerUnreachable, TopicMissing
 from streamer.settings import SettingsError, load
@@ -84,8 +84,8 @@ async def test_it_ends_in_order_on_a_signal(stage: Stage, tmp_path: Path) -> Non
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    told = await process.stdout.readline()
-    assert told.startswith(b"The dashboard is on http://127.0.0.1:")
+    on_ready = await process.stdout.readline()
+    assert on_ready.startswith(b"The dashboard is on http://127.0.0.1:")
     process.terminate()
     _, complaints = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, complaints
@@ -118,8 +118,8 @@ def _without(stage: Stage) -> object:
     return load({"moderation": {"review_topic": stage.review, "verdict_topic": "no-such-topic"}}).moderation
 
 
-def hub(**changes: object) -> Hub:
-    made = Hub(Trends(), Fleet([]), Queue())
+def state(**changes: object) -> DashboardState:
+    made = DashboardState(Trends(), Workers([]), Queue())
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -149,7 +149,7 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
     await stage.label(*events)
     await stage.hold(*events[:3])
     settings = stage.settings()
-    made = hub()
+    made = state()
     for turn in range(2):
         tasks = (
             follow.trends(made, settings.kafka, stage.trends, 60),
@@ -163,30 +163,30 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
             if turn:
                 await until(lambda: made.trends.statistics.repeated == 1)
                 await asyncio.sleep(1)  # The others are at it too; nothing tells that they find nothing new.
-    _, points = rows(made.trends, Ask(), time.time())
+    _, points = rows(made.trends, PageQuery(), time.time())
     assert sum(point[1] for point in points) == 100
-    newest = {found.name for found in made.latest.newest(Wanted(), 100)}
+    newest = {found.name for found in made.latest.newest(ReviewFilter(), 100)}
     assert len(newest) == made.latest.end == 60
     assert "r99" in newest
 
 
 async def test_a_flood_is_sampled(stage: Stage) -> None:
     """The newest are shown in time, whatever is in between, and the rate is the true one."""
-    made, settings = hub(), stage.settings()
+    made, settings = state(), stage.settings()
     events = [feed.result(feed.event(number, text=f"flood {number}")) for number in range(500)]
     async with following(follow.latest(made, settings.kafka, stage.labelled, "text")):
         await until(lambda: made.rate.value() == 0 and "results" not in made.faults)
         await asyncio.sleep(1)
         await stage.put(stage.labelled, *(events * 40))
         await stage.put(stage.labelled, feed.result(feed.event(7777, text="the last one")))
-        await until(lambda: any(found.name == "r7777" for found in made.latest.newest(Wanted(), 1000)))
+        await until(lambda: any(found.name == "r7777" for found in made.latest.newest(ReviewFilter(), 1000)))
         assert made.latest.end < 10_000
         assert made.rate.value() > 500
 
 
 async def test_a_topic_that_is_away_is_a_fault_that_passes() -> None:
     """It is told, tried again, and gone when it is back."""
-    made, tries = hub(), 0
+    made, tries = state(), 0
 
     async def failing() -> None:
         nonlocal tries
@@ -196,7 +196,7 @@ async def test_a_topic_that_is_away_is_a_fault_that_passes() -> None:
         made.faults.pop("x")
         await asyncio.Event().wait()
 
-    async with following(follow.insisting(made, "x", failing)):
+    async with following(follow.retry_forever(made, "x", failing)):
         await until(lambda: made.faults == {"x": "Kafka does not answer"})
         assert made.status(0.0)["faults"] == ["Kafka does not answer"]
         await until(lambda: made.faults == {})
@@ -219,9 +219,9 @@ async def test_workers_are_asked_for_their_metrics() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         good = Worker(f"http://127.0.0.1:{server.server_port}")
         odd, away = Worker(f"{good.url}/else"), Worker("http://127.0.0.1:1")
-        made = hub(fleet=Fleet([good, odd, away]))
+        made = state(workers=Workers([good, odd, away]))
         async with following(follow.workers(made)):
-            await until(lambda: made.fleet.version >= 2)
+            await until(lambda: made.workers.version >= 2)
         server.shutdown()
     assert good.as_json()["records"] == {"labelled": 5.0}
     assert odd.error

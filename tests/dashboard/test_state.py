@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from streamer.dashboard.charts import Ask, BadAsk, ask, rows, step, table
+from streamer.dashboard.charts import InvalidQuery, PageQuery, page_query, rows, step, table
 from streamer.dashboard.latest import Latest, Rate
-from streamer.dashboard.queue import Queue, Said, said
-from streamer.dashboard.reviews import Item, Wanted, item
-from streamer.dashboard.workers import Fleet, Snapshot, Worker, quantile, shape, snapshot
+from streamer.dashboard.queue import Decision, Queue, read_decision
+from streamer.dashboard.reviews import ReviewFilter, ReviewView, item
+from streamer.dashboard.workers import Snapshot, Worker, Workers, quantile, shape, snapshot
 from streamer.events import Record, TopicPartition
 from streamer.observe.metrics import Metrics, parse
 from streamer.trends import Trends
@@ -24,7 +24,7 @@ def record(value: Any, key: bytes | None = b"k", timestamp: int = 1000) -> Recor
     return Record("topic", 0, 1, timestamp, key, None if value is None else orjson.dumps(value))
 
 
-def made(number: int, label: str = "negative", text: str | None = None, **changes: Any) -> Item:
+def made(number: int, label: str = "negative", text: str | None = None, **changes: Any) -> ReviewView:
     found = item(record(feed.event(number, label, text, **changes), timestamp=number), "text")
     assert found is not None
     return found
@@ -75,16 +75,16 @@ def test_what_strangers_write_is_cut() -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(), [1, 2]),
-        (Wanted(label="positive"), [2]),
-        (Wanted(group="group-1"), [1]),
-        (Wanted(text="AUSGEZEICHNET"), [2]),
-        (Wanted(text="差"), [1]),
-        (Wanted(text="reviews/0/2"), [2]),
-        (Wanted(label="positive", text="差"), []),
+        (ReviewFilter(), [1, 2]),
+        (ReviewFilter(label="positive"), [2]),
+        (ReviewFilter(group="group-1"), [1]),
+        (ReviewFilter(text="AUSGEZEICHNET"), [2]),
+        (ReviewFilter(text="差"), [1]),
+        (ReviewFilter(text="reviews/0/2"), [2]),
+        (ReviewFilter(label="positive", text="差"), []),
     ],
 )
-def test_events_are_found_by_label_group_and_words(wanted: Wanted, expected: list[int]) -> None:
+def test_events_are_found_by_label_group_and_words(wanted: ReviewFilter, expected: list[int]) -> None:
     """Without a text the evidence is searched."""
     items = [made(1), made(2, "positive", "ausgezeichnet")]
     assert [int(found.id[-1]) for found in items if wanted.has(found)] == expected
@@ -96,13 +96,13 @@ def test_a_reader_of_the_ring_gets_what_is_new() -> None:
     latest.add([made(1), made(2)])
     place = latest.end
     latest.add([made(3), made(4, "positive")])
-    assert [i.name for i in latest.since(place, Wanted(), 10)] == ["r3", "r4"]
-    assert [i.name for i in latest.since(place, Wanted(label="positive"), 10)] == ["r4"]
+    assert [i.name for i in latest.since(place, ReviewFilter(), 10)] == ["r3", "r4"]
+    assert [i.name for i in latest.since(place, ReviewFilter(label="positive"), 10)] == ["r4"]
     latest.add(made(number) for number in range(5, 105))
-    assert [i.name for i in latest.since(place, Wanted(), 10)] == ["r101", "r102", "r103", "r104"]
-    assert [i.name for i in latest.since(place, Wanted(), 2)] == ["r102", "r104"]
-    assert [i.name for i in latest.newest(Wanted(), 2)] == ["r103", "r104"]
-    assert latest.since(latest.end, Wanted(), 10) == []
+    assert [i.name for i in latest.since(place, ReviewFilter(), 10)] == ["r101", "r102", "r103", "r104"]
+    assert [i.name for i in latest.since(place, ReviewFilter(), 2)] == ["r102", "r104"]
+    assert [i.name for i in latest.newest(ReviewFilter(), 2)] == ["r103", "r104"]
+    assert latest.since(latest.end, ReviewFilter(), 10) == []
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
@@ -122,15 +122,15 @@ def test_a_verdict_closes_a_review_and_an_undo_opens_it() -> None:
     queue = Queue()
     for number in (1, 2):
         queue.add(made(number))
-    verdict = Said("block", None, "Ann", 7)
-    queue.say("reviews/0/1", verdict)
-    queue.say("reviews/0/3", verdict)
-    assert ([i.id for i in queue.waiting(Wanted(), 9)], queue.open) == (["reviews/0/2"], 1)
+    verdict = Decision("block", None, "Ann", 7)
+    queue.decide("reviews/0/1", verdict)
+    queue.decide("reviews/0/3", verdict)
+    assert ([i.id for i in queue.waiting(ReviewFilter(), 9)], queue.open) == (["reviews/0/2"], 1)
     assert [(i.id, v.by) for i, v in queue.decided(9)] == [("reviews/0/1", "Ann")]
     queue.add(made(3))
-    assert queue.verdict("reviews/0/3") == verdict
-    queue.say("reviews/0/1", None)
-    assert [i.id for i in queue.waiting(Wanted(), 9)] == ["reviews/0/1", "reviews/0/2"]
+    assert queue.decision("reviews/0/3") == verdict
+    queue.decide("reviews/0/1", None)
+    assert [i.id for i in queue.waiting(ReviewFilter(), 9)] == ["reviews/0/1", "reviews/0/2"]
     version = queue.version
     queue.add(made(3))
     assert queue.version == version
@@ -140,12 +140,16 @@ def test_the_queue_is_bounded() -> None:
     """The oldest make room, and those nobody has looked at are counted."""
     queue = Queue(room=3)
     queue.add(made(0))
-    queue.say("reviews/0/0", Said("allow", None, "Ann", 7))
+    queue.decide("reviews/0/0", Decision("allow", None, "Ann", 7))
     for number in range(1, 6):
         queue.add(made(number))
-    assert ([i.name for i in queue.waiting(Wanted(), 9)], queue.forgotten, queue.open) == (["r3", "r4", "r5"], 2, 3)
+    assert ([i.name for i in queue.waiting(ReviewFilter(), 9)], queue.forgotten, queue.open) == (
+        ["r3", "r4", "r5"],
+        2,
+        3,
+    )
     for number in range(2000):
-        queue.say(f"reviews/1/{number}", Said("allow", None, "Ann", 7))
+        queue.decide(f"reviews/1/{number}", Decision("allow", None, "Ann", 7))
     assert len(queue._early) == 1000
 
 
@@ -154,21 +158,21 @@ def test_the_queue_is_bounded() -> None:
 )
 def test_what_is_no_verdict_is_left_out(key: bytes | None, value: Any) -> None:
     """Anybody with the right to write may have written it."""
-    assert said(record(value, key)) is None
+    assert read_decision(record(value, key)) is None
 
 
 def test_a_tombstone_is_an_undo() -> None:
     """Under the review's key."""
-    assert said(record(None, b"reviews/0/1")) == ("reviews/0/1", None)
+    assert read_decision(record(None, b"reviews/0/1")) == ("reviews/0/1", None)
 
 
 def test_an_address_is_read() -> None:
     """What is not there has its default; what means nothing is refused by name."""
-    assert ask({}) == Ask()
-    asked = ask({"view": "groups", "range": "1h", "label": "negative", "group": "g", "q": "w", "sort": "name"})
-    assert asked == Ask("groups", 3600, None, None, Wanted("negative", "g", "w"), "name")
-    assert ask({"from": "100", "to": "200"}).bounds(1e9) == (100, 200)
-    assert Ask(span=300).bounds(1000.5) == (701, 1001)
+    assert page_query({}) == PageQuery()
+    query = page_query({"view": "groups", "range": "1h", "label": "negative", "group": "g", "q": "w", "sort": "name"})
+    assert query == PageQuery("groups", 3600, None, None, ReviewFilter("negative", "g", "w"), "name")
+    assert page_query({"from": "100", "to": "200"}).bounds(1e9) == (100, 200)
+    assert PageQuery(span=300).bounds(1000.5) == (701, 1001)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +189,8 @@ def test_an_address_is_read() -> None:
 )
 def test_an_address_that_means_nothing_is_refused(query: dict[str, str], named: str) -> None:
     """Rather than answered with something else."""
-    with pytest.raises(BadAsk, match=named):
-        ask(query)
+    with pytest.raises(InvalidQuery, match=named):
+        page_query(query)
 
 
 def test_a_chart_has_a_point_for_as_many_seconds_as_it_takes() -> None:
@@ -206,11 +210,11 @@ def counted(*seconds: int, group: str = "g", label: str = "negative") -> Trends:
 def test_points_add_up_to_what_was_counted() -> None:
     """In windows of the chart's step, of the time asked for."""
     trends = counted(1000, 1001, 1004, 1005, 1299)
-    width, points = rows(trends, Ask(span=900), 1300.0)
+    width, points = rows(trends, PageQuery(span=900), 1300.0)
     assert (width, [(row[0], row[1]) for row in points if row[1]]) == (5, [(1000, 3), (1005, 1), (1295, 1)])
     assert sum(row[4] for row in points) == 5 * 70_000
-    assert rows(trends, Ask(span=900, wanted=Wanted(group="else")), 1300.0)[1] == [] or not any(
-        row[1] for row in rows(trends, Ask(span=900, wanted=Wanted(group="else")), 1300.0)[1]
+    assert rows(trends, PageQuery(span=900, wanted=ReviewFilter(group="else")), 1300.0)[1] == [] or not any(
+        row[1] for row in rows(trends, PageQuery(span=900, wanted=ReviewFilter(group="else")), 1300.0)[1]
     )
 
 
@@ -223,15 +227,15 @@ def test_groups_are_added_up_and_sorted() -> None:
         ]
         trends.merge(feed.counts(events, offset, SOURCE, second=60_000).value, now=2e9)
         offset += len(events)
-    asked = Ask("groups", span=900)
+    query = PageQuery("groups", span=900)
 
     def names(sort: str) -> list[str]:
-        return [found["group"] for found in table(trends, asked._replace(sort=sort), 60_030.0)]
+        return [found["group"] for found in table(trends, query._replace(sort=sort), 60_030.0)]
 
     assert names("volume") == ["Many", "bad", "few"]
     assert names("negative") == ["bad", "Many", "few"]
     assert names("name") == ["bad", "few", "Many"]
-    (found,) = table(trends, asked._replace(wanted=Wanted(text="MAN")), 60_030.0)
+    (found,) = table(trends, query._replace(wanted=ReviewFilter(text="MAN")), 60_030.0)
     assert (found["negative"], found["positive"], found["count"], found["share"]) == (40, 60, 100, 0.4)
     assert sum(total for total, _ in found["spark"]) == 100
 
@@ -243,7 +247,7 @@ def test_change_compares_the_later_half_with_the_earlier() -> None:
     late = [feed.event(n, "negative" if n < 6 else "positive", group="g") for n in range(10)]
     trends.merge(feed.counts(early, 0, SOURCE, second=60_000).value, now=2e9)
     trends.merge(feed.counts(late, 10, SOURCE, second=60_840).value, now=2e9)
-    (found,) = table(trends, Ask("groups", span=900), 60_890.0)
+    (found,) = table(trends, PageQuery("groups", span=900), 60_890.0)
     assert found["change"] == pytest.approx(0.4)
 
 
@@ -262,12 +266,12 @@ def test_a_worker_is_told_by_what_it_counts() -> None:
     metrics.lag(TopicPartition("t", 0), 7, 1.5)
     metrics.dead_letters.labels("not_json").inc(2)
     worker.observe(scraped(metrics, 2.0))
-    told = worker.as_json()
-    assert (told["rate"], told["lag"], told["lag_seconds"], told["padding"]) == (10, 7, 1.5, 0.9)
-    assert told["dead"] == {"not_json": 2}
-    assert [pair for pair in told["batches"] if pair[1]] == [("16", 1)]
-    assert 0.005 <= told["p50"] <= 0.01
-    assert Fleet([worker]).points(0.0) == [[2.0, 10.0, 7.0, told["p50"], told["p95"]]]
+    on_ready = worker.as_json()
+    assert (on_ready["rate"], on_ready["lag"], on_ready["lag_seconds"], on_ready["padding"]) == (10, 7, 1.5, 0.9)
+    assert on_ready["dead"] == {"not_json": 2}
+    assert [pair for pair in on_ready["batches"] if pair[1]] == [("16", 1)]
+    assert 0.005 <= on_ready["p50"] <= 0.01
+    assert Workers([worker]).points(0.0) == [[2.0, 10.0, 7.0, on_ready["p50"], on_ready["p95"]]]
     worker.failed("refused")
     assert worker.as_json()["error"] == "refused"
 

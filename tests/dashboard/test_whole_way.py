@@ -67,10 +67,10 @@ async def test_from_a_comment_to_a_verdict_in_the_topic(
             await page.keyboard.press("j")
             await page.keyboard.press("b")
             await expect(page.get_by_role("heading", name="2 open")).to_be_visible()
-        (said,) = await asyncio.to_thread(read_all, job.bootstrap, verdicts, 1, timeout_s=20)
+        (read_decision,) = await asyncio.to_thread(read_all, job.bootstrap, verdicts, 1, timeout_s=20)
         result = (await asyncio.to_thread(job.results, 3))[0]
         assert await asyncio.to_thread(worker.stop) == 0, worker.log
-    verdict = json.loads(said.value or b"")
-    assert said.key == result.header("ce_id")
+    verdict = json.loads(read_decision.value or b"")
+    assert read_decision.key == result.header("ce_id")
     assert (verdict["action"], verdict["group"], verdict["text"]) == ("block", "phone-x1", "第0次买，真是垃圾")
     assert verdict["event"]["rule"] == "abuse"

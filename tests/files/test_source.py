@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamer.events import CommitOutcome, DeadLetter, Reason, Record, Review, Tombstone, TopicPartition, Verdict
+from streamer.events import CommitOutcome, DeadLetter, Prediction, Reason, Record, Review, Tombstone, TopicPartition
 from streamer.files.source import FileError, LineSink, RowSource, open_rows, read_values
 from streamer.formats.codec import Decoder, Encoder
 
@@ -186,7 +186,7 @@ async def test_results_are_lines_in_order() -> None:
     encoder = Encoder("out", "dead", "group", "m", "1")
     good = Record("reviews.csv", 0, 0, 7, None, b'{"text":"a"}')
     bad = Record("reviews.csv", 0, 1, 7, None, b"{}")
-    verdict = Verdict("positive", 0.9, 0.9, 1, False)
+    verdict = Prediction("positive", 0.9, 0.9, 1, False)
     labelled = encoder.labelled(Review(good, "a", "r1", 7, None), verdict, 9).message
     dead = encoder.dead_letter(DeadLetter(bad, Reason.TEXT_MISSING, "no field 'text'"), 7).message
     deleted = encoder.tombstone(Tombstone(Record("reviews.csv", 0, 2, 7, None, None)), 9).message

@@ -20,11 +20,11 @@ from streamer.events import (
     Headers,
     Outcome,
     Outgoing,
+    Prediction,
     Reason,
     Record,
     Review,
     Tombstone,
-    Verdict,
     Weight,
 )
 from streamer.formats.codec import DeadLetterLimit, Decoder, Encoder, original, rfc3339
@@ -34,7 +34,7 @@ from streamer.moderation.rules import Rule, Rules
 CREATED = 1_700_000_000_123
 NOW = 1_795_248_930_250
 STRUCTURED: Headers = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-POSITIVE = Verdict("positive", 0.9, 0.9, 3, False, (Weight("好", 1.25),))
+POSITIVE = Prediction("positive", 0.9, 0.9, 3, False, (Weight("好", 1.25),))
 BOM = b"\xef\xbb\xbf"
 
 schema = Draft202012Validator(json_schema())
@@ -64,12 +64,12 @@ def encoder(include_input: bool = False, input_format: Literal["json", "text"] =
 
 def labelled(
     of: Review,
-    verdict: Verdict = POSITIVE,
+    prediction: Prediction = POSITIVE,
     include_input: bool = False,
     input_format: Literal["json", "text"] = "json",
 ) -> dict[str, Any]:
     """The output event, which must be JSON and as the schema says."""
-    value = encoder(include_input, input_format).labelled(of, verdict, NOW).message.value
+    value = encoder(include_input, input_format).labelled(of, prediction, NOW).message.value
     assert value is not None
     event: dict[str, Any] = json.loads(value)
     schema.validate(event)
@@ -352,7 +352,7 @@ def test_a_result_has_every_field_of_the_schema() -> None:
 
 def test_evidence_and_input_are_left_out_when_not_asked_for() -> None:
     """Rather than null."""
-    event = labelled(review({"text": ""}), Verdict("uncertain", 0.5, 0.5, 0, False))
+    event = labelled(review({"text": ""}), Prediction("uncertain", 0.5, 0.5, 0, False))
     assert set(LabelledReview.__annotations__) - set(event) == {"action", "rule", "evidence", "input"}
 
 
@@ -365,16 +365,16 @@ HOLD = Rules(
 )
 
 
-def moderated(value: Any, verdict: Verdict, include_input: bool = False) -> Outgoing:
+def moderated(value: Any, prediction: Prediction, include_input: bool = False) -> Outgoing:
     writing = replace(encoder(include_input), rules=HOLD, review_topic="held")
-    return writing.labelled(review(value, (("mine", b"1"),), Decoder(rules=HOLD)), verdict, NOW)
+    return writing.labelled(review(value, (("mine", b"1"),), Decoder(rules=HOLD)), prediction, NOW)
 
 
-NEGATIVE = Verdict("negative", 0.1, 0.9, 3, False)
+NEGATIVE = Prediction("negative", 0.1, 0.9, 3, False)
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict", "action", "rule"),
+    ("value", "prediction", "action", "rule"),
     [
         ({"text": "坏", "group": "p1"}, POSITIVE, "block", "words"),
         ({"text": "坏", "group": "q1"}, POSITIVE, "allow", None),
@@ -383,9 +383,11 @@ NEGATIVE = Verdict("negative", 0.1, 0.9, 3, False)
         ({"text": "坏", "group": "p1", "user": "trusted"}, NEGATIVE, "block", "words"),
     ],
 )
-def test_a_result_says_what_moderation_decided(value: Any, verdict: Verdict, action: str, rule: str | None) -> None:
+def test_a_result_says_what_moderation_decided(
+    value: Any, prediction: Prediction, action: str, rule: str | None
+) -> None:
     """By the text, the group and the fields of its input, and by the verdict; and so does what is counted."""
-    outgoing = moderated(value, verdict)
+    outgoing = moderated(value, prediction)
     event = orjson.loads(outgoing.message.value or b"")
     assert (event["action"], event.get("rule")) == (outgoing.action, outgoing.rule) == (action, rule)
     assert ("rule" in event) is (rule is not None)
@@ -533,8 +535,8 @@ values = (
     | (reviewish | json_values).map(lambda value: json.dumps(value).encode())
     | (reviewish | json_values).map(lambda value: json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
 )
-verdicts = st.builds(
-    lambda score, tokens, truncated, evidence: Verdict(
+predictions = st.builds(
+    lambda score, tokens, truncated, evidence: Prediction(
         "positive" if score > 0.6 else "negative", score, max(score, 1 - score), tokens, truncated, evidence
     ),
     st.floats(0, 1),
@@ -545,16 +547,16 @@ verdicts = st.builds(
 
 
 @settings(max_examples=400, deadline=None)
-@given(values, header_lists, st.sampled_from(["json", "text"]), st.integers(-1, 253_402_300_799_999), verdicts)
+@given(values, header_lists, st.sampled_from(["json", "text"]), st.integers(-1, 253_402_300_799_999), predictions)
 def test_any_record_is_understood_or_refused(
-    value: bytes, headers: Headers, format: Literal["json", "text"], timestamp: int, verdict: Verdict
+    value: bytes, headers: Headers, format: Literal["json", "text"], timestamp: int, prediction: Prediction
 ) -> None:
     """Decoding never raises, and a result is always JSON as the schema says."""
     decoded = Decoder(format).decode(record(value, headers, timestamp))
     if isinstance(decoded, Review):
         decoded.text.encode()  # A lone surrogate would not get through.
         for include_input in (False, True):
-            labelled(decoded, verdict, include_input, format)
+            labelled(decoded, prediction, include_input, format)
     else:
         assert isinstance(decoded, DeadLetter)
         encoder().dead_letter(decoded, NOW)
@@ -612,7 +614,7 @@ def test_what_counts_is_what_is_published(score: float, group: str | None, event
     """The tally of a result: its score to the last digit, the second of its event time, the beginning of its group."""
     record = Record("reviews", 0, 1, 0, None, b"{}")
     outgoing = Encoder("out", "dead", "group", "m", "1").labelled(
-        Review(record, "a", None, event_time, group), Verdict("negative", score, 0.9, 1, False), 0
+        Review(record, "a", None, event_time, group), Prediction("negative", score, 0.9, 1, False), 0
     )
     event = json.loads(outgoing.message.value or b"")
-    assert outgoing.tally == (event_time // 1000, group and group[:256], "negative", round(event["score"] * 1_000_000))
+    assert outgoing.sample == (event_time // 1000, group and group[:256], "negative", round(event["score"] * 1_000_000))

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 import streamer
-from streamer.events import DeadLetter, Record, Review, Tombstone, Verdict
+from streamer.events import DeadLetter, Prediction, Record, Review, Tombstone
 from streamer.formats.codec import Decoder, Encoder
 from streamer.models.torchscript import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
@@ -35,7 +35,7 @@ _HEADERS: tuple[tuple[tuple[str, bytes | None], ...], ...] = (
     (("content-type", b"application/cloudevents+json"),),
     (("ce_id", b"\xff1"), ("ce_time", b"2026-11-21T08:15:30Z"), ("traceparent", None)),
 )
-_VERDICT = Verdict("positive", 0.9, 0.9, 1, False)
+_VERDICT = Prediction("positive", 0.9, 0.9, 1, False)
 _MOST_TOKENS = 4  # Few, so that texts of some hundred characters are cut before they are read.
 
 

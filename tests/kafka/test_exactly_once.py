@@ -14,7 +14,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.kafka import KafkaFault, PublishRefused, Tail, TopicMissing
+from streamer.kafka import KafkaFault, PublishRefused, TopicMissing, TopicReader
 from streamer.kafka.exactly_once import ExactlyOnce
 from streamer.settings import KafkaSettings
 from tests.brokers import Cluster, MakeTopic, StartCluster, new_topic
@@ -101,7 +101,7 @@ async def on_a_cluster_of_its_own(start_cluster: StartCluster, **properties: str
 async def read_by_aiokafka(stream: Stream) -> list[int]:
     """The offsets whose results aiokafka reads, of committed transactions only."""
     found = []
-    async with Tail(stream.kafka, stream.output, start="beginning") as tail, asyncio.timeout(20):
+    async with TopicReader(stream.kafka, stream.output, start="beginning") as tail, asyncio.timeout(20):
         ends = await tail.ends()
         while await tail.positions() != ends:
             found += [int(record.value or b"-1") for record in await tail.poll(0.1)]
@@ -268,7 +268,7 @@ async def test_a_partition_given_up_holds_no_reader_back(stream: Stream) -> None
     worker = await stream.owner()
     await stream.send(worker, 0)
     await worker.revoked([stream.first])
-    async with Tail(stream.kafka, stream.output, start="beginning") as tail:
+    async with TopicReader(stream.kafka, stream.output, start="beginning") as tail:
         ends = await tail.ends()
     assert ends[TopicPartition(stream.output, 0)] == 2  # The result and the marker that aborts it.
     await stream.send(worker, 1)

@@ -12,13 +12,13 @@ from confluent_kafka import Producer
 
 from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.events import Record, TopicPartition
-from streamer.kafka import BrokerUnreachable, Tail, TopicMissing
+from streamer.kafka import BrokerUnreachable, TopicMissing, TopicReader
 from streamer.settings import KafkaSettings
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, committed, fill
 
 
-async def read(tail: Tail) -> list[Record]:
+async def read(tail: TopicReader) -> list[Record]:
     """Up to where the topic ends now."""
     ends, records = await tail.ends(), []
     async with asyncio.timeout(20):
@@ -29,7 +29,7 @@ async def read(tail: Tail) -> list[Record]:
 
 async def begun(bootstrap: str, topic: str, **begin: Any) -> list[bytes | None]:
     """The values that a reader gets which begins like this."""
-    async with Tail(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as tail:
         return [record.value for record in await read(tail)]
 
 
@@ -45,7 +45,7 @@ async def test_it_reads_all_partitions_with_all_that_a_record_has(cluster: Clust
         Item(b"%d" % n, b"k", n % 3, (("a", b"1"), ("none", None)), timestamp_ms=1_704_067_200_000) for n in range(9)
     ]
     await asyncio.to_thread(fill, cluster.bootstrap, topic, items)
-    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
         records = await read(tail)
         assert await tail.ends() == {TopicPartition(topic, partition): 3 for partition in range(3)}
     headers = (("a", b"1"), ("none", None))
@@ -60,7 +60,7 @@ async def test_from_the_end_there_is_only_what_comes(cluster: Cluster, make_topi
     """From when the block is entered."""
     topic = make_topic()
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
-    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as tail:
         assert await tail.poll(0.2) == []
         await asyncio.to_thread(fill, cluster.bootstrap, topic, [Item(b"new")])
         assert [record.value for record in await read(tail)] == [b"new"]
@@ -88,7 +88,7 @@ async def test_a_group_remembers_how_far_it_was(cluster: Cluster, make_topic: Ma
     """By what was committed, not by what was read; at first it begins at the beginning."""
     topic, group = make_topic(), f"group-{uuid.uuid4().hex}"
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
-    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as tail:
         assert len(await read(tail)) == 3
         await tail.commit({TopicPartition(topic, 0): 2})
     assert await asyncio.to_thread(committed, cluster.bootstrap, group, topic) == {0: 2}
@@ -110,7 +110,7 @@ async def test_positions_reach_the_end_past_what_cannot_be_read(cluster: Cluster
         producer.abort_transaction(10)
 
     await asyncio.to_thread(write)
-    async with Tail(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
         async with asyncio.timeout(20):  # The marker may come after the producer was told that it is over.
             while await tail.ends() != {TopicPartition(topic, 0): 3}:
                 await asyncio.sleep(0.05)

@@ -57,16 +57,16 @@ def replace(directory: Path, name: str, content: bytes) -> None:
 @pytest.mark.parametrize(("text", "label"), SENTENCES.items())
 def test_labels_plain_sentences(model: Model, text: str, label: str) -> None:
     """Plain praise and plain blame, in Chinese and in English, get their labels."""
-    (verdict,) = model.judge([encode(model, text)])
-    assert verdict.label == label
-    assert verdict.confidence == max(verdict.score, 1 - verdict.score)
+    (prediction,) = model.predict([encode(model, text)])
+    assert prediction.label == label
+    assert prediction.confidence == max(prediction.score, 1 - prediction.score)
 
 
 def test_a_text_without_tokens_is_uncertain(model: Model) -> None:
     """Nothing to judge, alone or among others: uncertain, 0.5, no evidence."""
     empty, other = encode(model, " \n"), encode(model, "great")
-    for verdict in (model.judge([empty])[0], model.judge([other, empty])[1]):
-        assert (verdict.label, verdict.score, verdict.tokens, verdict.evidence) == ("uncertain", 0.5, 0, ())
+    for prediction in (model.predict([empty])[0], model.predict([other, empty])[1]):
+        assert (prediction.label, prediction.score, prediction.tokens, prediction.evidence) == ("uncertain", 0.5, 0, ())
 
 
 def test_padding_changes_no_score(model: Model) -> None:
@@ -74,17 +74,19 @@ def test_padding_changes_no_score(model: Model) -> None:
     chooser = random.Random(1)
     words = ["质量", "很", "好", "差", "terrible", "great", "not", "的", "film"]
     reviews = [encode(model, " ".join(chooser.choices(words, k=chooser.randint(1, 60)))) for _ in range(37)]
-    together = model.judge(reviews)
-    for review, verdict in zip(reviews, together, strict=True):
-        assert verdict.score == pytest.approx(model.judge([review])[0].score, abs=2e-6)
+    together = model.predict(reviews)
+    for review, prediction in zip(reviews, together, strict=True):
+        assert prediction.score == pytest.approx(model.predict([review])[0].score, abs=2e-6)
 
 
 def test_evidence_is_of_the_review_itself(model: Model) -> None:
     """The strongest tokens first, out of the text's own, no more than it has."""
-    (verdict,) = model.judge([encode(model, "terrible waste")])
-    assert {item.token for item in verdict.evidence} == {"terrible", "waste"}
-    assert [abs(item.weight) for item in verdict.evidence] == sorted(abs(i.weight) for i in verdict.evidence)[::-1]
-    assert all(item.weight < 0 for item in verdict.evidence)
+    (prediction,) = model.predict([encode(model, "terrible waste")])
+    assert {item.token for item in prediction.evidence} == {"terrible", "waste"}
+    assert [abs(item.weight) for item in prediction.evidence] == sorted(abs(i.weight) for i in prediction.evidence)[
+        ::-1
+    ]
+    assert all(item.weight < 0 for item in prediction.evidence)
 
 
 def test_weights_add_up_to_the_logit(model: Model) -> None:
@@ -99,7 +101,7 @@ def test_weights_add_up_to_the_logit(model: Model) -> None:
 def test_short_precision_gives_the_same_labels() -> None:
     """bfloat16 agrees with the golden scores to within its tolerance, and auto picks a form that does."""
     artefact = read_artefact(BUNDLED)
-    assert Model(artefact, "cpu", "bfloat16").disagreement(artefact.golden) < 0.05
+    assert Model(artefact, "cpu", "bfloat16").golden_error(artefact.golden) < 0.05
     assert load(BUNDLED, "cpu").precision in ("bfloat16", "float32")
 
 
@@ -111,7 +113,7 @@ def test_the_form_that_serves_labels_as_float32_does() -> None:
     differing = 0
     for begin in range(0, len(encoded), 256):
         batch = encoded[begin : begin + 256]
-        pairs = zip(exact.judge(batch), served.judge(batch), strict=True)
+        pairs = zip(exact.predict(batch), served.predict(batch), strict=True)
         differing += sum(one.label != other.label for one, other in pairs)
     assert differing <= 0.002 * len(encoded)
 
@@ -123,7 +125,7 @@ def test_cuda_agrees() -> None:
         pytest.skip("no CUDA device")
     model = load(BUNDLED, "cuda", evidence_tokens=5)
     assert (model.device, model.precision) == ("cuda", "float16")
-    assert model.judge([encode(model, "This film is great")])[0].label == "positive"
+    assert model.predict([encode(model, "This film is great")])[0].label == "positive"
 
 
 def test_costs_ascend_with_length_and_size(model: Model) -> None:

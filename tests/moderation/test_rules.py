@@ -12,32 +12,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.events import Action, Label, Verdict
+from streamer.events import Action, Label, Prediction
 from streamer.moderation.patterns import PatternError, any_of, compiled
-from streamer.moderation.rules import Decision, Rule, Rules, Scalar
+from streamer.moderation.rules import Rule, RuleResult, Rules, Scalar
 
 
-def verdict(label: Label = "negative", score: float = 0.1) -> Verdict:
-    return Verdict(label, score, max(score, 1 - score), 5, False)
+def prediction(label: Label = "negative", score: float = 0.1) -> Prediction:
+    return Prediction(label, score, max(score, 1 - score), 5, False)
 
 
-def decide(
-    rules: Rules, text: str = "", group: str | None = None, judged: Verdict | None = None, **fields: Any
-) -> Decision:
+def apply(
+    rules: Rules, text: str = "", group: str | None = None, judged: Prediction | None = None, **fields: Any
+) -> RuleResult:
     values = [fields.get(name) for name in rules.fields]
-    return rules.decide(rules.applicable(text, group, values), judged or verdict())
+    return rules.apply(rules.applicable(text, group, values), judged or prediction())
 
 
-def matches(rule: Rule, text: str = "", group: str | None = None, judged: Verdict | None = None, **fields: Any) -> bool:
-    return decide(Rules([rule]), text, group, judged, **fields).rule is not None
+def matches(
+    rule: Rule, text: str = "", group: str | None = None, judged: Prediction | None = None, **fields: Any
+) -> bool:
+    return apply(Rules([rule]), text, group, judged, **fields).rule is not None
 
 
 def test_what_no_rule_matches_is_left_to_the_default() -> None:
     """Which names no rule."""
     rules = Rules([Rule("a", "block", pattern="x")], "review")
-    assert decide(rules, "y") == Decision("review", None)
-    assert decide(rules, "x") == Decision("block", "a")
-    assert decide(Rules([]), "x") == Decision("allow", None)
+    assert apply(rules, "y") == RuleResult("review", None)
+    assert apply(rules, "x") == RuleResult("block", "a")
+    assert apply(Rules([]), "x") == RuleResult("allow", None)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_what_no_rule_matches_is_left_to_the_default() -> None:
 def test_score_bounds_are_inclusive_and_labels_alternatives(score: float, label: Label, held: bool) -> None:
     """Both of the model's verdict."""
     rule = Rule("a", "block", labels=("negative", "uncertain"), score_min=0.1, score_max=0.3)
-    assert matches(rule, judged=verdict(label, score)) is held
+    assert matches(rule, judged=prediction(label, score)) is held
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_searching_for_all_patterns_at_once_finds_no_less(patterns: list[str], t
     together = any_of(patterns)
     assert together is None or (together(text.encode()) is not None) is one_by_one
     rules = Rules([Rule(str(place), "block", pattern=pattern) for place, pattern in enumerate(patterns)])
-    assert (decide(rules, text).rule is not None) is one_by_one
+    assert (apply(rules, text).rule is not None) is one_by_one
 
 
 @pytest.mark.parametrize("pattern", ["(x+x+)+y", "(a|a)*b", "(.*)*=.*", r"^(\w+\s?)*$"])
@@ -144,7 +146,7 @@ def test_no_text_makes_a_search_slow(pattern: str) -> None:
     rules = Rules([Rule("a", "block", pattern=pattern), Rule("b", "block", pattern="never")])
     begin = time.perf_counter()
     for text in ("x" * 1_000_000, "a" * 1_000_000, "x a " * 250_000 + "!"):
-        decide(rules, text)
+        apply(rules, text)
     assert time.perf_counter() - begin < 20  # Tens of milliseconds where nothing else runs.
 
 
@@ -175,7 +177,7 @@ def rule_sets(draw: st.DrawFn) -> list[Rule]:
     ]
 
 
-def holds(rule: Rule, text: str, group: str | None, values: dict[str, object], judged: Verdict) -> bool:
+def holds(rule: Rule, text: str, group: str | None, values: dict[str, object], judged: Prediction) -> bool:
     """The definition, condition by condition, with another engine: all must hold."""
     conditions = [
         not rule.labels or judged.label in rule.labels,
@@ -211,7 +213,7 @@ def test_the_first_rule_all_of_whose_conditions_hold_wins(
     score: float,
 ) -> None:
     """Else the default; however the work is divided between reading and judging."""
-    judged = verdict(label, score)
+    judged = prediction(label, score)
     first = next((rule for rule in rules if holds(rule, text, group, fields, judged)), None)
-    expected = Decision(default, None) if first is None else Decision(first.action, first.name)
-    assert decide(Rules(rules, default), text, group, judged, **fields) == expected
+    expected = RuleResult(default, None) if first is None else RuleResult(first.action, first.name)
+    assert apply(Rules(rules, default), text, group, judged, **fields) == expected

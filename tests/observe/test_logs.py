@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamer.observe.logs import Seldom, set_up
+from streamer.observe.logs import RateLimitFilter, set_up
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def record(
     return made
 
 
-def told(seldom: Seldom, *records: logging.LogRecord) -> list[str]:
+def told(seldom: RateLimitFilter, *records: logging.LogRecord) -> list[str]:
     return [record.getMessage() for record in records if seldom.filter(record)]
 
 
 def test_the_same_line_comes_once_in_a_while() -> None:
     """And says how many were held back, whatever was filled in; then it is counted anew."""
-    seldom = Seldom("aiokafka", 10)
+    seldom = RateLimitFilter("aiokafka", 10)
     records = [record(at, args=(str(at),)) for at in (0, 1, 9, 10, 12, 30, 41)]
     assert told(seldom, *records) == [
         "Node 0 is away",
@@ -63,7 +63,7 @@ def test_the_same_line_comes_once_in_a_while() -> None:
 
 def test_other_lines_pass() -> None:
     """Of another template, of another of its loggers, below WARNING, and those of everybody else."""
-    seldom = Seldom("aiokafka", 10)
+    seldom = RateLimitFilter("aiokafka", 10)
     others = [
         {},
         {"message": "Another %s"},
@@ -78,12 +78,12 @@ def test_other_lines_pass() -> None:
 
 def test_a_clock_set_back_silences_nobody() -> None:
     """The line that comes then is told."""
-    assert len(told(Seldom("aiokafka", 10), record(1_000_000), record(5))) == 2
+    assert len(told(RateLimitFilter("aiokafka", 10), record(1_000_000), record(5))) == 2
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """A library that fills in its lines by itself makes each of a kind of its own."""
-    seldom = Seldom("aiokafka", 10)
+    seldom = RateLimitFilter("aiokafka", 10)
     records = [record(0, message=f"Node {number} is away", args=()) for number in range(10_000)]
     assert len(told(seldom, *records)) == 10_000
     assert len(seldom._kinds) < 1_000

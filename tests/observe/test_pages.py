@@ -21,14 +21,14 @@ class Worker:
         self.metrics = Metrics()
         self.reason: str | None = None
 
-    def unready(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         return self.reason
 
 
 @contextlib.asynccontextmanager
 async def served(worker: Worker, host: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
     """A client of the worker's pages."""
-    pages = application(worker.metrics.render, CONTENT_TYPE, worker.unready)
+    pages = application(worker.metrics.render, CONTENT_TYPE, worker.not_ready_reason)
     async with serve(pages, host, 0) as port:
         name = f"[{host}]" if ":" in host else host
         async with httpx.AsyncClient(base_url=f"http://{name}:{port}", trust_env=False) as client:

@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from streamer.events import CommitOutcome, Headers, Record, Verdict
+from streamer.events import CommitOutcome, Headers, Prediction, Record
 from streamer.observe.tracing import Spans, start
 from streamer.pipeline.pipeline import Limits
-from streamer.ports import Tracer, Untraced
+from streamer.ports import NullTracer, Tracer
 from streamer.settings import Settings, SettingsError, load
 from streamer.text import Encoded
 from tests.brokers import Cluster
@@ -60,7 +60,7 @@ def linked(span: ReadableSpan) -> list[int]:
 
 def test_both_are_tracers() -> None:
     """With the methods that the pipeline asks for; the one that does nothing gives what a commit is told to."""
-    tracers: list[Tracer] = [Untraced(), spans_to(InMemorySpanExporter())]
+    tracers: list[Tracer] = [NullTracer(), spans_to(InMemorySpanExporter())]
     for tracer in tracers:
         with tracer.infer([], 0, 0, 0), tracer.commit({}) as tell:
             tell(CommitOutcome.DONE)
@@ -200,10 +200,10 @@ async def test_a_collector_that_never_answers_holds_nobody_up() -> None:
     """Spans are dropped, the pipeline works on, and stopping takes two seconds."""
     spans = spans_to(Stuck())
 
-    def judge(reviews: Sequence[Encoded]) -> list[Verdict]:
-        return [Verdict("positive", 0.9, 0.9, len(review), False) for review in reviews]
+    def predict(reviews: Sequence[Encoded]) -> list[Prediction]:
+        return [Prediction("positive", 0.9, 0.9, len(review), False) for review in reviews]
 
-    async with pipeline(Limits(cache_entries=0, max_reviews=1), judge, spans) as bench:
+    async with pipeline(Limits(cache_entries=0, max_reviews=1), predict, spans) as bench:
         bench.source.put(FIRST, *[review("good")] * 700)  # More batches than the queue has room for.
         async with asyncio.timeout(60):
             while len(bench.delivery.sent) < 700:

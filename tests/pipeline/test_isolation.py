@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamer.events import Verdict
-from streamer.pipeline.isolation import Careful
+from streamer.events import Prediction
+from streamer.pipeline.isolation import IsolatingPredictor
 from streamer.text import Encoded
 
 
@@ -16,7 +16,7 @@ def review(token: str) -> Encoded:
 
 
 GOOD, OTHER, BAD = review("good"), review("other"), review("bad")
-VERDICT = Verdict("positive", 0.9, 0.9, 1, False)
+VERDICT = Prediction("positive", 0.9, 0.9, 1, False)
 
 
 class Model:
@@ -26,7 +26,7 @@ class Model:
         self.hated = set(hated)
         self.asked: list[int] = []
 
-    def __call__(self, reviews: Sequence[Encoded]) -> list[Verdict]:
+    def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction]:
         self.asked.append(len(reviews))
         if self.hated & set(reviews):
             raise RuntimeError("index out of range")
@@ -36,30 +36,30 @@ class Model:
 def test_a_batch_that_succeeds_is_judged_once() -> None:
     """Nothing is asked twice."""
     model = Model()
-    assert Careful(model)([GOOD, OTHER]) == [VERDICT, VERDICT]
+    assert IsolatingPredictor(model)([GOOD, OTHER]) == [VERDICT, VERDICT]
     assert model.asked == [2]
 
 
 def test_one_text_that_fails_does_not_fail_the_others() -> None:
     """Each in its place."""
-    verdicts = Careful(Model(BAD))([GOOD, BAD, OTHER])
-    assert (verdicts[0], verdicts[2]) == (VERDICT, VERDICT)
-    assert isinstance(verdicts[1], RuntimeError)
+    predictions = IsolatingPredictor(Model(BAD))([GOOD, BAD, OTHER])
+    assert (predictions[0], predictions[2]) == (VERDICT, VERDICT)
+    assert isinstance(predictions[1], RuntimeError)
 
 
 def test_a_text_that_fails_alone_is_its_own_fault() -> None:
     """As long as the model still judges what it has judged before."""
-    judge = Careful(Model(BAD))
-    judge([GOOD])
-    (verdict,) = judge([BAD])
-    assert isinstance(verdict, RuntimeError)
+    predict = IsolatingPredictor(Model(BAD))
+    predict([GOOD])
+    (prediction,) = predict([BAD])
+    assert isinstance(prediction, RuntimeError)
 
 
 def test_a_model_that_fails_on_everything_is_not_taken_for_bad_texts() -> None:
     """A broken device must not turn a topic into dead letters."""
     model = Model()
-    judge = Careful(model)
-    judge([GOOD])
+    predict = IsolatingPredictor(model)
+    predict([GOOD])
     model.hated = {GOOD, OTHER, BAD}
     with pytest.raises(RuntimeError, match="index out of range"):
-        judge([OTHER, BAD])
+        predict([OTHER, BAD])

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from streamer.events import CommitOutcome, Message, Record, TopicPartition, Verdict
+from streamer.events import CommitOutcome, Message, Prediction, Record, TopicPartition
 from streamer.formats.codec import Decoder, Encoder
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.batching import CostTable
-from streamer.pipeline.pipeline import Brain, Limits, Pipeline, TooManyDeadLetters
-from streamer.ports import Judge, Tracer
+from streamer.pipeline.pipeline import Limits, Pipeline, Predictor, TooManyDeadLetters
+from streamer.ports import Predict, Tracer
 from streamer.text import PAD, UNKNOWN, Encoded, Vocabulary
 
 FIRST, SECOND = TopicPartition("reviews", 0), TopicPartition("reviews", 1)
@@ -107,22 +107,22 @@ class Delivery:
         return [int(offset) for _, number, offset in parts if int(number) == partition]
 
 
-def judge(reviews: Sequence[Encoded]) -> list[Verdict]:
-    return [Verdict("positive", 0.9, 0.9, len(review), review.truncated) for review in reviews]
+def predict(reviews: Sequence[Encoded]) -> list[Prediction]:
+    return [Prediction("positive", 0.9, 0.9, len(review), review.truncated) for review in reviews]
 
 
 class Bench:
     """A pipeline, its ends, and its metrics."""
 
-    def __init__(self, limits: Limits, judge: Judge = judge, tracer: Tracer | None = None) -> None:
-        self._judge_all = judge
+    def __init__(self, limits: Limits, predict: Predict = predict, tracer: Tracer | None = None) -> None:
+        self._judge_all = predict
         self.source, self.delivery, self.metrics = Source(), Delivery(), Metrics()
-        self.judged: list[int] = []
+        self.predicted: list[int] = []
         costs = CostTable((1, 100), (1, 64), ((1e-6, 1e-5), (1e-5, 1e-4)))
         self.pipeline = Pipeline(
             self.source,
             self.delivery,
-            Brain(VOCABULARY, 16, self._judge, costs),
+            Predictor(VOCABULARY, 16, self._predict_batch, costs),
             Decoder(),
             Encoder("labelled", "dead", "group", "model", "1"),
             limits,
@@ -130,8 +130,8 @@ class Bench:
             tracer=tracer,
         )
 
-    def _judge(self, reviews: Sequence[Encoded]) -> list[Verdict]:
-        self.judged.append(len(reviews))
+    def _predict_batch(self, reviews: Sequence[Encoded]) -> list[Prediction]:
+        self.predicted.append(len(reviews))
         return self._judge_all(reviews)
 
     async def until(self, sent: int) -> None:
@@ -142,10 +142,10 @@ class Bench:
 
 @asynccontextmanager
 async def running(
-    limits: Limits | None = None, judge: Judge = judge, tracer: Tracer | None = None
+    limits: Limits | None = None, predict: Predict = predict, tracer: Tracer | None = None
 ) -> AsyncIterator[Bench]:
     """A pipeline at work with both partitions, told to stop at the end of the block."""
-    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0), judge, tracer)
+    bench = Bench(limits or Limits(cache_entries=0, dead_letter_ratio=1.0), predict, tracer)
     await bench.pipeline.on_assigned([FIRST, SECOND])
     task = asyncio.create_task(bench.pipeline.run())
     try:
@@ -287,7 +287,7 @@ async def test_a_text_that_comes_again_is_not_judged_again() -> None:
         await bench.until(1)
         bench.source.put(FIRST, review("good good"), review("bad"))
         await bench.until(3)
-    assert sum(bench.judged) == 2
+    assert sum(bench.predicted) == 2
     assert bench.delivery.offsets() == [0, 1, 2]
     hits = bench.metrics.registry.get_sample_value("streamer_cache_lookups_total", {"result": "hit"})
     assert hits == 1
@@ -307,22 +307,22 @@ async def test_a_source_that_ends_ends_the_run() -> None:
 async def test_ready_once_assigned_and_not_when_stopping() -> None:
     """Not ready before the first assignment; ready with it; not ready once told to stop."""
     bench = Bench(Limits())
-    assert bench.pipeline.unready(60.0) == "no assignment yet"
+    assert bench.pipeline.not_ready_reason(60.0) == "no assignment yet"
     await bench.pipeline.on_assigned([])
-    assert bench.pipeline.unready(60.0) is None
+    assert bench.pipeline.not_ready_reason(60.0) is None
     bench.pipeline.stop()
-    assert bench.pipeline.unready(60.0) == "stopping"
+    assert bench.pipeline.not_ready_reason(60.0) == "stopping"
 
 
 async def test_a_text_that_the_model_fails_on_goes_to_the_dead_letters_in_its_place() -> None:
     """The rest of its batch is labelled, and all of it is committed."""
 
-    def fail_on_bad(reviews: Sequence[Encoded]) -> list[Verdict]:
+    def fail_on_bad(reviews: Sequence[Encoded]) -> list[Prediction]:
         if any("bad" in review.tokens for review in reviews):
             raise RuntimeError("a text that is not to be quoted")
-        return judge(reviews)
+        return predict(reviews)
 
-    async with running(judge=fail_on_bad) as bench:
+    async with running(predict=fail_on_bad) as bench:
         bench.source.put(FIRST, *(review(text) for text in ("good", "good", "bad", "good")))
         await bench.until(sent=4)
     assert [message.topic for message in bench.delivery.sent] == ["labelled", "labelled", "dead", "labelled"]

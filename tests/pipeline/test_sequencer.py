@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.events import TopicPartition
-from streamer.pipeline.sequencer import Release, Sequencer, Ticket, WentBack
+from streamer.pipeline.sequencer import OffsetRegression, Release, Sequencer, Ticket
 
 PARTITIONS = [TopicPartition("reviews", number) for number in range(3)]
 ONE, OTHER, _ = PARTITIONS
@@ -201,7 +201,7 @@ def test_an_offset_that_is_not_above_the_last_is_a_bug(offset: int) -> None:
     sequencer: Sequencer[str] = Sequencer()
     sequencer.assign([ONE])
     admitted(sequencer, ONE, 5)
-    with pytest.raises(WentBack, match=f"went back from offset 5 to {offset}"):
+    with pytest.raises(OffsetRegression, match=f"went back from offset 5 to {offset}"):
         sequencer.admit(ONE, offset)
 
 

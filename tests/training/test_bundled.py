@@ -65,7 +65,7 @@ def test_the_big_sources_are_judged_well(manifest: dict[str, Any]) -> None:
 def test_plain_texts_are_judged_rightly(text: str, label: str) -> None:
     """Short ones of each kind that the model is for."""
     model = load(BUNDLED, "cpu", "float32")
-    (verdict,) = model.judge([model.vocabulary.encode(text, 256)])
+    (verdict,) = model.predict([model.vocabulary.encode(text, 256)])
     assert verdict.label == label
 
 

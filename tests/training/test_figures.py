@@ -139,9 +139,14 @@ def test_a_source_of_one_class_has_the_figures_of_that_class() -> None:
     group = group_of(called, positive)
     assert (group.accuracy, group.macro_f1) == (0.75, round(6 / 7, 4))
     assert group.accuracy_interval[0] <= 0.75 <= group.accuracy_interval[1]
-    absent = classes_of(called, positive)["negative"]
-    assert (absent.reviews, absent.precision, absent.recall, absent.f1) == (0, 0.0, None, None)
-    assert (absent.recall_interval, absent.f1_interval) == (None, None)
+    missing_topics = classes_of(called, positive)["negative"]
+    assert (missing_topics.reviews, missing_topics.precision, missing_topics.recall, missing_topics.f1) == (
+        0,
+        0.0,
+        None,
+        None,
+    )
+    assert (missing_topics.recall_interval, missing_topics.f1_interval) == (None, None)
     assert classes_of(positive, positive)["negative"].precision is None
 
 

@@ -57,7 +57,7 @@ def write_jsonl(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 def score_of(model: Model, text: str) -> float:
     """The score of a text that is judged alone."""
-    return model.judge([model.vocabulary.encode(text, model.manifest.max_tokens)])[0].score
+    return model.predict([model.vocabulary.encode(text, model.manifest.max_tokens)])[0].score
 
 
 @pytest.mark.parametrize(("name", "write"), [("other.csv", write_csv), ("other.jsonl.gz", write_jsonl)])
@@ -109,7 +109,7 @@ def test_verdicts_come_in_the_order_of_the_texts(model: Model) -> None:
     """Of several windows, each with texts of many lengths, empty ones and ones too long among them."""
     distinct = [text for text, _ in ROWS] + ["", "杯子", "great " * 50]
     texts = random.Random(1).choices(distinct, k=9_000)
-    alone = {text: model.judge([model.vocabulary.encode(text, 32)])[0] for text in distinct}
+    alone = {text: model.predict([model.vocabulary.encode(text, 32)])[0] for text in distinct}
     verdicts = verdicts_of(model, texts)
     assert [(found.tokens, found.truncated) for found in verdicts] == [
         (alone[text].tokens, alone[text].truncated) for text in texts

@@ -13,7 +13,7 @@ import pytest
 
 from streamer.events import Message
 from streamer.kafka import Publisher
-from streamer.moderation.decisions import encode, encode_undo, verdict_on
+from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.settings import KafkaSettings
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
@@ -38,7 +38,7 @@ def held(offset: int) -> dict[str, Any]:
 def decided(
     offset: int, action: Action, text: str | None, label: Literal["positive", "negative"] | None = None
 ) -> Message:
-    return encode("verdicts", verdict_on(held(offset), action, "ann", offset, label, text), offset)
+    return encode("verdicts", decision_on(held(offset), action, "ann", offset, label, text), offset)
 
 
 def undone(offset: int) -> Message:

@@ -13,11 +13,20 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
-from streamer.events import CommitOutcome, Message, Tally, TopicPartition
-from streamer.kafka import AtLeastOnce, Consumer, Counting, Counts, ExactlyOnce, KafkaFault, Publisher, TopicMissing
+from streamer.events import CommitOutcome, Message, TopicPartition, TrendSample
+from streamer.kafka import (
+    AtLeastOnce,
+    Consumer,
+    ExactlyOnce,
+    KafkaFault,
+    Publisher,
+    TopicMissing,
+    TrendDelivery,
+    TrendPublisher,
+)
 from streamer.kafka.latest import latest, where
 from streamer.settings import KafkaSettings
-from streamer.trends import SECOND, Counted, Ledger, Trends, encode, source_key
+from streamer.trends import SECOND, CountBuffer, CountDelta, Trends, encode, source_key
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, fill, read_all
 
@@ -27,7 +36,7 @@ DONE, FAILED = CommitOutcome.DONE, CommitOutcome.FAILED
 
 def item(source: TopicPartition, begin: int, end: int, partition: int = 0, epoch: int = 1) -> Item:
     """Counts of a source in a partition of the trends topic."""
-    value = encode(Counted(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
+    value = encode(CountDelta(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
     return Item(value, source_key(source), partition)
 
 
@@ -64,18 +73,18 @@ class Stream:
     async def owner(self) -> Owner:
         """The next owner of the partition; those before go on until they are told."""
         self.generation += 1
-        ledger, generation = Ledger(), self.generation
-        counts = Counts(self.kafka, self.trends, ledger, lambda: generation)
-        delivery: Counting | ExactlyOnce
+        count_buffer, generation = CountBuffer(), self.generation
+        counts = TrendPublisher(self.kafka, self.trends, count_buffer, lambda: generation)
+        delivery: TrendDelivery | ExactlyOnce
         if self.exactly_once:
             delivery = ExactlyOnce(self.kafka, "none", counts=counts)
         else:
             publisher = Publisher(self.kafka, "none")
-            delivery = Counting(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, counts, 20.0)
+            delivery = TrendDelivery(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, counts, 20.0)
         await delivery.start(self.output)
         self.resources.push_async_callback(delivery.stop)
         begin = (await delivery.assigned([self.source])).get(self.source, self.offsets.committed.get(self.source, 0))
-        return Owner(self, delivery, ledger, begin)
+        return Owner(self, delivery, count_buffer, begin)
 
     async def counts(self) -> dict[int, int]:
         """How often each offset counts, by a reader of all that is committed."""
@@ -89,14 +98,16 @@ class Stream:
 class Owner:
     """What a pipeline does with a partition, as far as counts go."""
 
-    def __init__(self, stream: Stream, delivery: Counting | ExactlyOnce, ledger: Ledger, begin: int) -> None:
-        self.stream, self.delivery, self.ledger, self.position = stream, delivery, ledger, begin
+    def __init__(
+        self, stream: Stream, delivery: TrendDelivery | ExactlyOnce, count_buffer: CountBuffer, begin: int
+    ) -> None:
+        self.stream, self.delivery, self.count_buffer, self.position = stream, delivery, count_buffer, begin
 
     async def work(self, count: int) -> None:
         """Publish the next records' results, and count them."""
         offsets = range(self.position, self.position + count)
         self.position += count
-        self.ledger.add(self.stream.source, self.position, [(offset, tally(offset)) for offset in offsets])
+        self.count_buffer.add(self.stream.source, self.position, [(offset, sample(offset)) for offset in offsets])
         messages = [Message(self.stream.output, None, b"%d" % offset, (), 0, 1) for offset in offsets]
         await (await self.delivery.send(self.stream.source, self.position, messages))
 
@@ -104,12 +115,12 @@ class Owner:
         return await self.delivery.commit({self.stream.source: self.position})
 
 
-def tally(offset: int) -> Tally | None:
-    return None if offset % 4 == 3 else Tally(BEGIN + offset, "g", "positive", 1)
+def sample(offset: int) -> TrendSample | None:
+    return None if offset % 4 == 3 else TrendSample(BEGIN + offset, "g", "positive", 1)
 
 
 def once(offsets: Iterable[int]) -> dict[int, int]:
-    return {offset: 1 for offset in offsets if tally(offset) is not None}
+    return {offset: 1 for offset in offsets if sample(offset) is not None}
 
 
 @pytest.fixture(params=[False, True], ids=["at_least_once", "exactly_once"])

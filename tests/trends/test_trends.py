@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events import Label, Tally, TopicPartition
+from streamer.events import Label, TopicPartition, TrendSample
 from streamer.trends import (
     HOUR,
     MINUTE,
     SECOND,
     Alert,
-    Band,
+    AlertThresholds,
     Cell,
-    Counted,
-    Ledger,
+    CountBuffer,
+    CountDelta,
     Trends,
     decode,
     encode,
-    succeed,
+    next_epoch,
 )
 
 SOURCE = TopicPartition("reviews", 3)
@@ -35,7 +35,7 @@ LABELS: tuple[Label, ...] = ("positive", "negative", "uncertain")
 
 def counted(begin: int, end: int, epoch: int, *cells: Cell, source: TopicPartition = SOURCE) -> bytes:
     """A message of an owner."""
-    return encode(Counted(source, begin, end, (epoch, 0), cells))
+    return encode(CountDelta(source, begin, end, (epoch, 0), cells))
 
 
 def one(second: int, group: str | None = None, label: Label = "positive", count: int = 1) -> Cell:
@@ -61,9 +61,9 @@ def reviews(trends: Trends, size: int = HOUR, group: str | None = None) -> int:
 class Owner:
     """A worker that has, or had, the partition: what it has read, and what it has published."""
 
-    ledger: Ledger
+    count_buffer: CountBuffer
     position: int  # Where it reads on.
-    flying: list[Counted] = field(default_factory=list)  # Handed over, not yet in the topic.
+    flying: list[CountDelta] = field(default_factory=list)  # Handed over, not yet in the topic.
 
 
 class Partition:
@@ -91,10 +91,10 @@ class Partition:
         self.generation += not static
         self.clock += 1
         last = decode(self.topic[-1]) if self.topic else None
-        epoch, begin = succeed(last, self.generation, self.clock)
-        ledger = Ledger()
-        ledger.assign(SOURCE, epoch, begin)
-        self.owners.append(Owner(ledger, self.committed))
+        epoch, begin = next_epoch(last, self.generation, self.clock)
+        count_buffer = CountBuffer()
+        count_buffer.assign(SOURCE, epoch, begin)
+        self.owners.append(Owner(count_buffer, self.committed))
 
     def is_set_back(self, back: int) -> None:
         """By the operator."""
@@ -105,19 +105,19 @@ class Partition:
         left = [offset for offset in self.offsets if offset >= owner.position][:count]
         if left:
             owner.position = left[-1] + 1
-            owner.ledger.add(SOURCE, owner.position, [(offset, tally(offset)) for offset in left])
+            owner.count_buffer.add(SOURCE, owner.position, [(offset, sample(offset)) for offset in left])
 
     def publishes(self, owner: Owner, behind: int = 0) -> None:
         """Up to where it has read, or not quite; in the topic once it `arrives`."""
         if not owner.flying:
-            owner.flying = owner.ledger.upto(SOURCE, owner.position - behind)
+            owner.flying = owner.count_buffer.pending(SOURCE, owner.position - behind)
 
     def arrives(self, owner: Owner, commits: bool = True) -> None:
         """And is committed, if it is the newest owner's; or that crashes before."""
         if not owner.flying:
             return
         self.topic += [encode(message) for message in owner.flying]
-        owner.ledger.published(owner.flying[-1])
+        owner.count_buffer.published(owner.flying[-1])
         if owner is self.owners[-1]:
             if commits:
                 self.committed = owner.flying[-1].end
@@ -171,7 +171,7 @@ def test_every_offset_counts_once_whatever_its_owners_do(steps: list[tuple[str, 
             partition.followed = max(0, partition.followed - number)
         assert max(counts_of(partition.following).values(), default=0) <= 1
     partition.is_finished()
-    expected = {offset: 1 for offset in partition.offsets if tally(offset) is not None}
+    expected = {offset: 1 for offset in partition.offsets if sample(offset) is not None}
     assert counts_of(reader(*partition.topic, now=BEGIN + 2000)) == expected
     partition.is_followed(len(partition.topic))
     assert counts_of(partition.following) == expected
@@ -181,8 +181,8 @@ def test_every_offset_counts_once_whatever_its_owners_do(steps: list[tuple[str, 
         assert max(counts_of(reader(*partition.topic[begin:], now=BEGIN + 2000)).values(), default=0) <= 1
 
 
-def tally(offset: int) -> Tally | None:
-    return None if offset % 5 == 4 else Tally(BEGIN + offset, "a", LABELS[offset % 3], offset)
+def sample(offset: int) -> TrendSample | None:
+    return None if offset % 5 == 4 else TrendSample(BEGIN + offset, "a", LABELS[offset % 3], offset)
 
 
 def counts_of(trends: Trends) -> dict[int, int]:
@@ -200,19 +200,19 @@ def counts_of(trends: Trends) -> dict[int, int]:
 @given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
 def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, Label]]) -> None:
     """However it is cut into releases and commits: the cells' sums are the counts of the records."""
-    ledger, found = Ledger(), Trends()
-    ledger.assign(SOURCE, (1, 0), 0)
+    count_buffer, found = CountBuffer(), Trends()
+    count_buffer.assign(SOURCE, (1, 0), 0)
     for begin in range(0, len(added), 3):
         chunk = added[begin : begin + 3]
-        records = [(begin + n, Tally(BEGIN + s, group, label, 7)) for n, (s, group, label) in enumerate(chunk)]
-        ledger.add(SOURCE, begin + len(chunk), records)
-        for message in ledger.upto(SOURCE, begin):  # All but what was just added.
+        records = [(begin + n, TrendSample(BEGIN + s, group, label, 7)) for n, (s, group, label) in enumerate(chunk)]
+        count_buffer.add(SOURCE, begin + len(chunk), records)
+        for message in count_buffer.pending(SOURCE, begin):  # All but what was just added.
             assert found.merge(encode(message), BEGIN + 600)
-            ledger.published(message)
-    for message in ledger.upto(SOURCE, len(added)):
+            count_buffer.published(message)
+    for message in count_buffer.pending(SOURCE, len(added)):
         assert found.merge(encode(message), BEGIN + 600)
-        ledger.published(message)
-    assert ledger.upto(SOURCE, len(added)) == []
+        count_buffer.published(message)
+    assert count_buffer.pending(SOURCE, len(added)) == []
     for group in (None, "a", "b", "c"):
         expected = Counter((s // 60, label) for s, g, label in added if group in (None, g))
         for window in found.series(MINUTE, 0, 1 << 40, group):
@@ -222,11 +222,13 @@ def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, Lab
 
 def test_large_counts_are_cut_between_records() -> None:
     """No message has more than 5,000 cells, nor half a megabyte; together they cover all."""
-    ledger = Ledger()
-    ledger.assign(SOURCE, (1, 0), 0)
-    ledger.add(SOURCE, 12_000, [(n, Tally(BEGIN, str(n), "positive", 1)) for n in range(12_000)])
-    ledger.add(SOURCE, 14_000, [(n, Tally(BEGIN, f"{n}" + "\x01" * 250, "positive", 1)) for n in range(12_000, 14_000)])
-    messages = ledger.upto(SOURCE, 14_000)
+    count_buffer = CountBuffer()
+    count_buffer.assign(SOURCE, (1, 0), 0)
+    count_buffer.add(SOURCE, 12_000, [(n, TrendSample(BEGIN, str(n), "positive", 1)) for n in range(12_000)])
+    count_buffer.add(
+        SOURCE, 14_000, [(n, TrendSample(BEGIN, f"{n}" + "\x01" * 250, "positive", 1)) for n in range(12_000, 14_000)]
+    )
+    messages = count_buffer.pending(SOURCE, 14_000)
     assert [messages[0].begin, *(message.end for message in messages)] == [
         *(message.begin for message in messages),
         14_000,
@@ -234,29 +236,29 @@ def test_large_counts_are_cut_between_records() -> None:
     assert max(len(message.cells) for message in messages) == 5_000
     assert 300_000 < max(len(encode(message)) for message in messages) < 500_000
     assert reviews(reader(*map(encode, messages))) == 14_000
-    ledger.published(messages[-1])
-    assert ledger.upto(SOURCE, 14_000) == []
+    count_buffer.published(messages[-1])
+    assert count_buffer.pending(SOURCE, 14_000) == []
 
 
 def test_published_counts_of_an_assignment_that_is_over_do_not_matter() -> None:
     """They were in the air when the partition came back: its new counts stay."""
-    ledger = Ledger()
-    ledger.assign(SOURCE, (1, 0), 0)
-    ledger.add(SOURCE, 2, [(0, tally(0)), (1, tally(1))])
-    (old,) = ledger.upto(SOURCE, 2)
-    ledger.assign(SOURCE, (2, 0), 0)
-    ledger.add(SOURCE, 1, [(0, tally(0))])
-    ledger.published(old)
-    assert [(message.begin, message.end) for message in ledger.upto(SOURCE, 1)] == [(0, 1)]
+    count_buffer = CountBuffer()
+    count_buffer.assign(SOURCE, (1, 0), 0)
+    count_buffer.add(SOURCE, 2, [(0, sample(0)), (1, sample(1))])
+    (old,) = count_buffer.pending(SOURCE, 2)
+    count_buffer.assign(SOURCE, (2, 0), 0)
+    count_buffer.add(SOURCE, 1, [(0, sample(0))])
+    count_buffer.published(old)
+    assert [(message.begin, message.end) for message in count_buffer.pending(SOURCE, 1)] == [(0, 1)]
 
 
 def test_epochs_rise_with_each_owner() -> None:
     """By generation where two find the same, by time where a static member has come back or all counts are gone."""
-    last = Counted(SOURCE, 5, 9, (700, 40), [])
-    first, again = succeed(last, 3, 50), succeed(last, 3, 51)
-    assert [first, again, succeed(last, 4, 30)] == [((704, 50), 9), ((704, 51), 9), ((705, 30), 9)]
-    assert last.epoch < first[0] < again[0] < succeed(last, 4, 30)[0]
-    assert succeed(None, 1, 1_763_712_930_000) == ((1_763_712_930_002, 1_763_712_930_000), 0)
+    last = CountDelta(SOURCE, 5, 9, (700, 40), [])
+    first, again = next_epoch(last, 3, 50), next_epoch(last, 3, 51)
+    assert [first, again, next_epoch(last, 4, 30)] == [((704, 50), 9), ((704, 51), 9), ((705, 30), 9)]
+    assert last.epoch < first[0] < again[0] < next_epoch(last, 4, 30)[0]
+    assert next_epoch(None, 1, 1_763_712_930_000) == ((1_763_712_930_002, 1_763_712_930_000), 0)
 
 
 # What readers make of it
@@ -443,7 +445,7 @@ def test_chance_alone_is_no_alert() -> None:
 
 def test_a_minute_is_judged_once_it_is_over_by_the_lateness() -> None:
     """By event time, not by the clock."""
-    trends = Trends(lateness=20, band=Band(min_minutes=1))
+    trends = Trends(lateness=20, thresholds=AlertThresholds(min_minutes=1))
     for number, negative in enumerate((0, 0, 100)):
         cell = one(BEGIN + 60 * number, "a", "negative", negative), one(BEGIN + 60 * number, "a", count=100 - negative)
         trends.merge(counted(number, number + 1, 1, *cell), BEGIN + 1000)

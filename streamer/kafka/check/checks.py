@@ -200,5 +200,5 @@ async def _transactions(cluster: Cluster, settings: Settings) -> Finding:
     """Whether transactional ids may be used: one is taken that no partition has, hence no worker is fenced."""
     kafka = settings.kafka
     ours = f"{kafka.transactional_id_prefix}/{kafka.group_id}/{settings.input.topic}/check"
-    taken = await cluster.take(ours, kafka.transaction_timeout_ms)
+    taken = await cluster.init_transactional_id(ours, kafka.transaction_timeout_ms)
     return transactions(taken, kafka.transactional_id_prefix, kafka.transaction_timeout_ms, _user(kafka))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from streamer.kafka.cluster import Taken, Topic
+from streamer.kafka.cluster import InitOutcome, Topic
 from streamer.kafka.protocol import Operation
 
 Severity = Literal["ok", "warning", "error"]
@@ -102,7 +102,7 @@ def permission(allowed: Iterable[Operation] | None, operation: Operation, subjec
     return Finding("error", subject, f"missing: grant {name} to {grantee(user)}")
 
 
-def transactions(taken: Taken, prefix: str, timeout_ms: int, user: str | None) -> Finding:
+def transactions(taken: InitOutcome, prefix: str, timeout_ms: int, user: str | None) -> Finding:
     """Whether transactions may be written: from what came of taking a transactional id that begins with the prefix."""
     subject = f"transactional ids {f'{prefix}/...'!r}"
     if taken == "taken":

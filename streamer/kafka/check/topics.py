@@ -6,7 +6,7 @@ from streamer.kafka.cluster import TopicHidden, connected
 from streamer.settings import KafkaSettings
 
 
-async def absent(kafka: KafkaSettings, *topics: str) -> list[str]:
+async def missing_topics(kafka: KafkaSettings, *topics: str) -> list[str]:
     """Those of the topics that do not exist, or may not be seen. Raises BrokerUnreachable."""
     found = []
     async with connected(kafka) as cluster:
