@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from streamer.models.torchscript import BUNDLED
+from streamer.models.artefact import BUNDLED
 from streamer.text import Vocabulary
 from tests.texts import reviews
 from training.data import read

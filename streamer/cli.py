@@ -143,7 +143,7 @@ def check(
 
 async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
     from streamer.kafka import KafkaFault, check_cluster
-    from streamer.models.torchscript import ModelError
+    from streamer.models.artefact import ModelError
     from streamer.service import can_trace, load_model
 
     can_trace(settings)
@@ -290,7 +290,7 @@ def _measured(device: Device, mean_tokens: float) -> Profile:
     if device is not Device.AUTO:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device.value})})
     # Late: it takes torch, which a plan from a stored profile need not wait for.
-    from streamer.models.torchscript import ModelError
+    from streamer.models.artefact import ModelError
     from streamer.planning.measure import measure
 
     try:
@@ -401,7 +401,7 @@ def _codes() -> dict[tuple[type[Exception], ...], Exit]:
     from streamer.demo.embedded_broker import BrokerError
     from streamer.files.source import FileError
     from streamer.kafka import KafkaFault, TopicMissing
-    from streamer.models.torchscript import ModelError
+    from streamer.models.artefact import ModelError
     from streamer.observe.pages import AddressInUse
     from streamer.pipeline.pipeline import TooManyDeadLetters
     from streamer.pipeline.sequencer import OffsetRegression

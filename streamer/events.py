@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 # A header may come with a null value, and a name may come more than once.
 Headers = tuple[tuple[str, bytes | None], ...]
-Label = Literal["positive", "negative", "uncertain"]
 Action = Literal["allow", "review", "block"]  # What moderation does with a review.
 
 
@@ -104,22 +103,23 @@ Decoded = Review | Tombstone | DeadLetter
 
 
 class Weight(NamedTuple):
-    """A token's share of the logit, to four decimals: above zero speaks for positive, below for negative."""
+    """A token's share of the logit, to four decimals: above zero speaks for labels of a higher value."""
 
     token: str
     weight: float
 
 
 class Prediction(NamedTuple):
-    """What the model says of a text.
+    """What the model predicts for a text.
 
-    score: P(positive), calibrated, in [0, 1].
-    confidence: P of the more likely class, in [0.5, 1].
-    tokens: how many tokens were judged, after truncation.
+    label: one of the model's, `streamer.labels.LabelSet.names`.
+    score: the expected value of the label, calibrated, in [0, 1]; with two labels P of the second.
+    confidence: P of the likeliest class.
+    tokens: how many tokens the model was given, after truncation.
     evidence: the strongest tokens first.
     """
 
-    label: Label
+    label: str
     score: float
     confidence: float
     tokens: int
@@ -151,7 +151,7 @@ class TrendSample(NamedTuple):
 
     second: int
     group: str | None
-    label: Label
+    label: str
     score: int
 
 
@@ -165,7 +165,7 @@ class Outgoing(NamedTuple):
     outcome: Outcome
     message: Message
     reason: Reason | None = None
-    label: Label | None = None
+    label: str | None = None
     action: Action | None = None
     rule: str | None = None
     copies: tuple[Message, ...] = ()

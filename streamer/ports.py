@@ -65,7 +65,7 @@ class Delivery(Protocol):
 
 
 class Predict(Protocol):
-    """Who gives verdicts: `streamer.models.torchscript.Model.judge`. Called from one thread."""
+    """Who gives verdicts: `streamer.models.torchscript.Model.predict`. Called from one thread."""
 
     def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction]: ...
 

@@ -14,8 +14,10 @@ from typing import Any
 
 from streamer.formats.codec import Decoder, Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
+from streamer.models.artefact import BUNDLED, Manifest
+from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
-from streamer.models.torchscript import BUNDLED, Manifest, Model, load
+from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
@@ -48,12 +50,13 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         settings.output.evidence_tokens,
         chosen.sha256,
     )
-    low, high = model.band
-    low = low if chosen.uncertain_low is None else chosen.uncertain_low
-    high = high if chosen.uncertain_high is None else chosen.uncertain_high
-    if low > high:
-        raise SettingsError(f"model.uncertain_low {low} is above model.uncertain_high {high} (one is the artefact's)")
-    model.band = (low, high)
+    low, high = chosen.uncertain_low, chosen.uncertain_high
+    if not model.labels.binary and (low is not None or high is not None):
+        raise SettingsError("model.uncertain_low, model.uncertain_high: only a model with two labels has such a band")
+    try:
+        model.labels = model.labels.with_band(low, high)
+    except ValueError as error:
+        raise SettingsError(f"model.uncertain_low, model.uncertain_high: {error} (one is the artefact's)") from None
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
@@ -67,7 +70,7 @@ def _cores() -> int:
 def predictor(model: Model, settings: Settings) -> Predictor:
     """The model as the pipeline sees it, with the cost of batches measured on this machine."""
     batching = settings.batching
-    costs = model.measure_costs(batching.max_reviews, batching.max_padded_tokens)
+    costs = measure_costs(model.predict, model.manifest.max_tokens, batching.max_reviews, batching.max_padded_tokens)
     return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS))
 
 

@@ -192,7 +192,7 @@ def _expected(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    from streamer.models.torchscript import ModelError
+    from streamer.models.artefact import ModelError
     from training.checkpoint import CheckpointError
     from training.export import ExportError
     from training.fetch import FetchError

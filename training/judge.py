@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from streamer.events import Prediction
-from streamer.models.torchscript import Model, ModelError, load
+from streamer.models.artefact import ModelError
+from streamer.models.torchscript import Model, load
 from streamer.text import normalise
 from training.calibrate import Floats, Uncertain
 from training.data import DataError, Review, read
@@ -102,7 +103,7 @@ def judge_reviews(model: Model, temperature: float, reviews: Sequence[Review], s
     seconds = time.perf_counter() - began
     logits = logits_from(np.array([verdict.score for verdict in verdicts]), temperature)
     lengths = np.array([verdict.tokens for verdict in verdicts], np.int64)
-    band = Uncertain(*model.band)
+    band = Uncertain(*model.labels.band)
     labelled = int((~neutral).sum())
     return Judgement(
         model=model.manifest.name,

@@ -17,7 +17,7 @@ from typing import (
 from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from streamer.events import Action, Label, Reason
+from streamer.events import Action, Reason
 from streamer.formats.codec import EVENT_TYPE, STRUCTURED
 from streamer.trends.schema import component_schemas
 
@@ -76,7 +76,7 @@ class LabelledReview(TypedDict):
         Field(description="The input's id, or its CloudEvent's; numbers as JSON writes them; null where it had none."),
     ]
     label: Annotated[
-        Label,
+        str,
         Field(description="`uncertain` where the score lies in the model's uncertain band, or the text is blank."),
     ]
     score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated; six decimals.")]
@@ -121,7 +121,7 @@ class PredictedEvent(TypedDict):
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
-    label: Label
+    label: str
     score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
     model: ModelName
     rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamer.events import Action, Label, Prediction
+from streamer.events import Action, Prediction
 from streamer.moderation.patterns import Search, any_of, compiled, wildcards
 
 Scalar = str | int | float | bool
@@ -30,7 +30,7 @@ class Rule:
 
     name: str
     action: Action
-    labels: tuple[Label, ...] = ()
+    labels: tuple[str, ...] = ()
     score_min: float | None = None
     score_max: float | None = None
     groups: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Rule:
     field: str | None = None
     equals: tuple[Scalar, ...] = ()
 
-    def agrees(self, label: Label, score: float) -> bool:
+    def agrees(self, label: str, score: float) -> bool:
         """Whether the conditions on the verdict hold."""
         return (
             (not self.labels or label in self.labels)

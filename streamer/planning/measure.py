@@ -20,6 +20,7 @@ import orjson
 from streamer.demo.reviews import SAMPLES
 from streamer.events import Message, Prediction, Record, Review
 from streamer.formats.codec import Decoder, Encoder
+from streamer.models.cost_table import measure_costs
 from streamer.models.torchscript import Model
 from streamer.planning.plan import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
@@ -41,7 +42,8 @@ def measure(settings: Settings, mean_tokens: float) -> Profile:
     began = time.monotonic()
     model = load_model(settings)
     spent, running = time.process_time(), time.perf_counter()
-    table = model.measure_costs(settings.batching.max_reviews, settings.batching.max_padded_tokens)
+    bounds = settings.batching.max_reviews, settings.batching.max_padded_tokens
+    table = measure_costs(model.predict, model.manifest.max_tokens, *bounds)
     cores = (time.process_time() - spent) / (time.perf_counter() - running)
     start_seconds = time.monotonic() - began
     mean = min(max(2.0, mean_tokens), model.manifest.max_tokens / 1.5)

@@ -17,7 +17,7 @@ import orjson
 import streamer
 from streamer.events import DeadLetter, Prediction, Record, Review, Tombstone
 from streamer.formats.codec import Decoder, Encoder
-from streamer.models.torchscript import ModelError, read_artefact
+from streamer.models.artefact import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
 from streamer.text import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.models.torchscript import Model, ModelError, load
+from streamer.models.artefact import ModelError
+from streamer.models.torchscript import Model, load
 from tests.training.reviews import synthetic, write_csv
 from tests.training.test_cli import RECIPE
 from training.checklist import Case, run_checklist
@@ -75,7 +76,7 @@ def test_the_figures_are_those_of_the_served_scores(
     scores = np.array([score_of(model, text) for text, _ in rows])
     positive = np.array([label == "positive" for _, label in rows])
     called = scores >= 0.5
-    low, high = model.band
+    low, high = model.labels.band
     outside = (scores < low) | (scores >= high)
     figures = found.figures
     assert (found.reviews, figures.reviews, found.data) == (80, 80, name)
@@ -99,7 +100,7 @@ def test_a_judgement_says_what_was_judged_by_what(artefact: Path, model: Model, 
     found = judge_source(artefact, source_of(write_csv(tmp_path / "a.csv", ROWS)), threads=1)
     assert (found.model, found.version) == (manifest["name"], manifest["version"])
     assert found.temperature == manifest["temperature"] == temperature_of(artefact)
-    assert (found.uncertain.low, found.uncertain.high) == model.band
+    assert (found.uncertain.low, found.uncertain.high) == model.labels.band
     assert [*found.figures.by_language] == ["any"]
     assert found.figures.unseen is None
     assert found.data == "a.csv"
