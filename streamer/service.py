@@ -118,17 +118,17 @@ def encoder(settings: Settings, model: Model) -> Encoder:
 
 def limits(settings: Settings) -> Limits:
     """The pipeline's bounds, in seconds instead of milliseconds."""
-    batching, kafka = settings.batching, settings.kafka
+    batching, pipeline = settings.batching, settings.pipeline
     return Limits(
         bucketing=batching.policy == "length",
         max_wait=batching.max_wait_ms / 1000,
         max_reviews=batching.max_reviews,
         max_padded_tokens=batching.max_padded_tokens,
         max_tokens_in_flight=batching.max_tokens_in_flight,
-        commit_interval=kafka.commit_interval_ms / 1000,
-        commit_records=kafka.commit_max_records,
-        revoke_timeout=kafka.revoke_timeout_ms / 1000,
-        drain_timeout=settings.drain_timeout_ms / 1000,
+        commit_interval=pipeline.commit_interval_ms / 1000,
+        commit_records=pipeline.commit_max_records,
+        revoke_timeout=pipeline.revoke_timeout_ms / 1000,
+        drain_timeout=pipeline.drain_timeout_ms / 1000,
         cache_entries=settings.model.cache_entries,
         dead_letter_ratio=settings.dead_letters.max_ratio,
         dead_letter_window=settings.dead_letters.window,

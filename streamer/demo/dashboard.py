@@ -79,7 +79,8 @@ def _settings(bootstrap: str, port: int | None) -> Settings:
     shown = given.dashboard.model_dump() | {"workers": (f"http://127.0.0.1:{pages}",)}
     return load(
         {
-            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo", "commit_interval_ms": 500},
+            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo"},
+            "pipeline": {"commit_interval_ms": 500},
             "input": {"topic": "reviews"},
             "output": {"topic": "reviews.labelled", "include_input": True},
             "dead_letters": {"topic": "reviews.dlq", "max_ratio": 1.0},

@@ -61,7 +61,8 @@ async def demo(path: str | None, text_column: str, rows: int, keep: bool) -> Non
 def _settings(bootstrap: str, text_column: str) -> Settings:
     return load(
         {
-            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo", "commit_interval_ms": 200},
+            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo"},
+            "pipeline": {"commit_interval_ms": 200},
             "input": {"text_field": text_column, "topic": "reviews"},
             "output": {"include_input": True, "topic": "reviews.labelled"},
             "dead_letters": {"max_ratio": 1.0, "topic": "reviews.dlq"},
