@@ -24,9 +24,10 @@ from rich.console import Console
 
 from streamer.formats.schema import asyncapi, json_schema
 from streamer.observe.metrics import Durations, Metrics
-from streamer.planning.plan import mix, plan, worker_at
+from streamer.planning.plan import Request, plan
 from streamer.planning.profiles import stored
 from streamer.planning.table import show
+from streamer.planning.worker import mix, worker_at
 from streamer.settings import PREFIX, RuleSettings, Settings
 from streamer.settings.deprecated import RENAMED
 from streamer.trends.schema import trend_schema
@@ -199,7 +200,7 @@ def plan_example() -> str:
     """What `streamer plan --rate 50000` prints, as a block of code."""
     printed = io.StringIO()
     profile = stored("cpu")
-    show(plan(profile, 50_000, 45), profile, Console(file=printed))
+    show(plan(profile, Request(50_000, 45)), profile, Console(file=printed))
     lines = ["$ streamer plan --rate 50000", *printed.getvalue().splitlines()]
     return "\n".join([*(f"    {line}".rstrip() for line in lines), ""])
 
@@ -212,7 +213,7 @@ def plan_table() -> str:
     ]
     profile = stored("cpu")
     for rate in (2_000, 10_000, 50_000, 200_000, 1_000_000):
-        found = plan(profile, rate, 45)
+        found = plan(profile, Request(rate, 45))
         traffic = f"{found.traffic_in.compressed:,.0f} and {found.traffic_out.compressed:,.0f}"
         cells = (rate, found.workers, found.cores, found.hosts, found.partitions, round(found.memory_gib))
         disk = f"{found.disk_gb_per_day / 1000:,.1f}"

@@ -10,17 +10,20 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
+from streamer.events import TopicPartition
 from streamer.formats.codec import Decoder, Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import BUNDLED, Manifest, Model, load
 from streamer.moderation.rules import Rule, Rules
+from streamer.observe.cores import available_cores
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
 from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
-from streamer.ports import Tracer
+from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
 
@@ -35,6 +38,8 @@ _GC_OBJECTS = 100_000
 _GC_SECONDS = 2.0
 # How long closing the connections may take once everything is drained or given up.
 _CLOSE_SECONDS = 5.0
+# A source without offsets is worked to its end, however slowly its results are written.
+_NEVER_SECONDS = 1e8
 
 
 def load_model(settings: Settings, workers: int = 1) -> Model:
@@ -44,7 +49,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.path or BUNDLED,
         chosen.device,
         chosen.precision,
-        chosen.threads or max(1, _cores() // (2 * workers)),
+        chosen.threads or max(1, available_cores() // (2 * workers)),
         settings.output.evidence_tokens,
         chosen.sha256,
     )
@@ -57,11 +62,6 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def predictor(model: Model, settings: Settings) -> Predictor:
@@ -182,6 +182,16 @@ async def work(
         started(pipeline)
         async with _beside(_collect()):
             await pipeline.run()
+
+
+async def label_all(settings: Settings, source: Source, partition: TopicPartition, delivery: Delivery) -> None:
+    """Label all records of the one partition of a source that ends, without Kafka: a message each, held or not."""
+    model = load_model(settings)
+    bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
+    writing = replace(encoder(settings, model), review_topic=None)
+    pipeline = Pipeline(source, delivery, predictor(model, settings), decoder(settings), writing, bounds, Metrics())
+    await pipeline.on_assigned([partition])
+    await pipeline.run()
 
 
 def can_trace(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from pydantic import BaseModel
 
 from docs import generate
-from streamer.cli import Exit
+from streamer.commands.exit_codes import Exit
 from streamer.events import (
     DeadLetter,
     Headers,
