@@ -119,11 +119,11 @@ def test_a_result_is_as_the_schema_says() -> None:
     [
         {"more": 1},
         {"label": None},
-        {"label": "neutral"},
+        {"label": "two words"},
         {"id": 7},
         {"score": 1.1},
         {"score": "0.5"},
-        {"confidence": 0.4},
+        {"confidence": 1.1},
         {"tokens": -1},
         {"tokens": 1.5},
         {"truncated": 0},
@@ -306,7 +306,7 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_counts_are_as_their_schema_says() -> None:
-    """What the count_buffer publishes; and the schema is closed."""
+    """What the buffer gives to publish; and the schema is closed."""
     count_buffer, source = CountBuffer(), TopicPartition("reviews", 1)
     count_buffer.assign(source, (3, 4), 0)
     count_buffer.add(
@@ -320,11 +320,16 @@ def test_counts_are_as_their_schema_says() -> None:
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     validator.validate(value)
-    for wrong in (
+    changes: tuple[dict[str, Any], ...] = (
         {"more": 1},
         {"epoch": 3},
-        {"cells": [[7, "a", 1, 0, 0]]},
+        {"cells": [[7, "a", 1]]},
+        {"cells": [[7, "a", 1, 0, 0.5, 5]]},
+        {"cells": [["7", "a", 1, 0, 0, 5]]},
+        {"cells": [[7, 8, 1, 0, 0, 5]]},
+        {"labels": []},
         {"source": {**value["source"], "more": 1}},
-    ):
+    )
+    for wrong in changes:
         with pytest.raises(ValidationError):
             validator.validate(value | wrong)

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 from streamer.events import Action, Reason
 from streamer.formats.codec import EVENT_TYPE, STRUCTURED
+from streamer.labels import LABEL_NAME, UNCERTAIN
 from streamer.trends.schema import component_schemas
 
 DECISION_TYPE = b"review.moderation.verdict.v1"
@@ -33,6 +34,9 @@ Time = Annotated[
         examples=["2026-11-21T08:15:30.250Z"],
     ),
 ]
+
+
+_SCORE = "The expected value of the label, calibrated, six decimals; with two labels P of the second."
 
 
 class ModelName(TypedDict):
@@ -62,7 +66,7 @@ class EvidenceWeight(TypedDict):
     token: str
     weight: Annotated[
         float,
-        Field(description="Share of the calibrated logit: above 0 speaks for positive, below for negative."),
+        Field(description="Share of the calibrated logit: above 0 speaks for labels of a higher value."),
     ]
 
 
@@ -77,10 +81,13 @@ class LabelledReview(TypedDict):
     ]
     label: Annotated[
         str,
-        Field(description="`uncertain` where the score lies in the model's uncertain band, or the text is blank."),
+        Field(
+            pattern=LABEL_NAME,
+            description=f"One of the model's, or `{UNCERTAIN}` where it does not decide, or the text is blank.",
+        ),
     ]
-    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated; six decimals.")]
-    confidence: Annotated[float, Field(ge=0.5, le=1, description="P of the more likely class; six decimals.")]
+    score: Annotated[float, Field(ge=0, le=1, description=_SCORE)]
+    confidence: Annotated[float, Field(ge=0, le=1, description="P of the likeliest label; six decimals.")]
     tokens: Annotated[int, Field(ge=0, description="How many tokens were judged, after truncation; 0 for blank texts.")]
     truncated: Annotated[
         bool, Field(description="Whether only head and tail were judged, the text being longer than the model takes.")
@@ -122,7 +129,7 @@ class PredictedEvent(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
     label: str
-    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
+    score: Annotated[float, Field(ge=0, le=1, description=_SCORE)]
     model: ModelName
     rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
 
@@ -134,7 +141,10 @@ class ModerationDecision(TypedDict):
 
     action: Literal["allow", "block"]
     label: NotRequired[
-        Annotated[Literal["positive", "negative"], Field(description="The person's own label, where one was given.")]
+        Annotated[
+            str,
+            Field(pattern=LABEL_NAME, description="The person's own label, one of the model's, where one was given."),
+        ]
     ]
     by: Annotated[str, Field(min_length=1, description="Who decided.")]
     at: Annotated[Time, Field(description="When. UTC.")]
@@ -256,7 +266,7 @@ def _messages() -> dict[str, Any]:
         "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
         "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
         "trendAlert": _message(
-            "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+            "A group's share of a label has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
         ),
     }
 
@@ -314,7 +324,7 @@ _REVIEW: dict[str, Any] = {
     "description": "The fields' paths are settings (`input.*_field`); other fields are ignored.",
     "required": ["text"],
     "properties": {
-        "text": {"type": "string", "description": "The review; blank ones are labelled `uncertain`."},
+        "text": {"type": "string", "description": f"The review; blank ones are labelled `{UNCERTAIN}`."},
         "id": {"description": "A string, number or boolean; anything else counts as none."},
         "event_time": {
             "type": ["string", "number"],

@@ -33,6 +33,7 @@ from streamer.events import (
     TopicPartition,
 )
 from streamer.formats.codec import DeadLetterLimit, Decoder, Encoder
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.pipeline.batching import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.pipeline.cache import PredictionCache
 from streamer.pipeline.isolation import IsolatingPredictor
@@ -88,12 +89,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it."""
+    """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it.
+
+    labels: the model's, in the order of `LabelSet.columns`.
+    """
 
     vocabulary: Vocabulary
     max_tokens: int
     predict: Predict
     costs: CostTable
+    labels: tuple[str, ...] = UNNAMED_COLUMNS
 
 
 class _Admitted(NamedTuple):
@@ -218,6 +223,8 @@ class Pipeline:
         self._predictor = predictor
         self._encoder = encoder
         self._predict = IsolatingPredictor(predictor.predict)
+        if self._count_buffer is not None:
+            self._count_buffer.labels = predictor.labels
         self._cache = PredictionCache(limits.cache_entries)
         self._bucketer: Policy[_Admitted]
         if limits.bucketing:
