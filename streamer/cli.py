@@ -403,7 +403,7 @@ def _codes() -> dict[tuple[type[Exception], ...], Exit]:
     from streamer.kafka import KafkaFault, TopicMissing
     from streamer.models.artefact import ModelError
     from streamer.observe.pages import AddressInUse
-    from streamer.pipeline.pipeline import TooManyDeadLetters
+    from streamer.pipeline.reading import TooManyDeadLetters
     from streamer.pipeline.sequencer import OffsetRegression
 
     return {

@@ -21,7 +21,9 @@ from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
-from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
+from streamer.pipeline.inference import Predictor, ServingModel
+from streamer.pipeline.limits import Limits
+from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
@@ -72,6 +74,11 @@ def predictor(model: Model, settings: Settings) -> Predictor:
     batching = settings.batching
     costs = measure_costs(model.predict, model.manifest.max_tokens, batching.max_reviews, batching.max_padded_tokens)
     return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS))
+
+
+def serving_model(model: Model, settings: Settings) -> ServingModel:
+    """What the pipeline swaps as one: the predictor, and the encoder that writes its results."""
+    return ServingModel(predictor(model, settings), encoder(settings, model))
 
 
 def decoder(settings: Settings) -> Decoder:
@@ -165,13 +172,12 @@ async def work(
         pipeline = Pipeline(
             consumer,
             delivery,
-            predictor(model, settings),
-            decoder(settings),
-            encoder(settings, model),
-            limits(settings),
-            metrics,
-            count_buffer,
-            tracer,
+            model=serving_model(model, settings),
+            decoder=decoder(settings),
+            limits=limits(settings),
+            observer=metrics,
+            tracer=tracer,
+            count_buffer=count_buffer,
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -250,8 +256,8 @@ async def _reloading(
 ) -> AsyncIterator[None]:
     def load() -> tuple[Manifest, Callable[[], None]]:
         new = again()
-        thinking, writing = predictor(new, settings), encoder(settings, new)
-        return new.manifest, lambda: pipeline.swap(thinking, writing)
+        serving = serving_model(new, settings)
+        return new.manifest, lambda: pipeline.swap(serving)
 
     reloader = Reloader(settings, model.manifest, load, metrics)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)

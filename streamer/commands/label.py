@@ -18,6 +18,7 @@ from streamer.files.read_ahead import Interruptible, in_thread
 from streamer.files.source import FileError, LineSink, RowSource, open_rows, read_values
 from streamer.observe.metrics import Metrics
 from streamer.observe.progress_bar import progress_bar
+from streamer.pipeline.inference import ServingModel
 from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery
 from streamer.service import decoder, encoder, limits, load_model, predictor
@@ -80,7 +81,14 @@ async def label_rows(settings: Settings, source: RowSource, sink: Delivery) -> N
     # Nothing is read again from a file: it is worked to its end, however slowly the output takes the lines.
     bounds = replace(limits(settings), drain_timeout=_FOREVER_SECONDS)
     writing = replace(encoder(settings, model), review_topic=None)
-    pipeline = Pipeline(source, sink, predictor(model, settings), decoder(settings), writing, bounds, Metrics())
+    pipeline = Pipeline(
+        source,
+        sink,
+        model=ServingModel(predictor(model, settings), writing),
+        decoder=decoder(settings),
+        limits=bounds,
+        observer=Metrics(),
+    )
     await pipeline.on_assigned([source.partition])
     await pipeline.run()
 

@@ -1,4 +1,4 @@
-"""Verdicts kept for texts that come again: real streams repeat themselves."""
+"""Predictions kept for texts that come again: real streams repeat themselves."""
 
 from __future__ import annotations
 
