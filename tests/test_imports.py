@@ -59,18 +59,6 @@ PURE = {
 }  # fmt: skip
 CLOCKS_AND_FILES = {"now", "utcnow", "today", "open", "print", "input", "getenv"}
 
-TRAINING_MAY = {
-    "streamer",
-    "streamer.events",
-    "streamer.labels",
-    "streamer.models.artefact",
-    "streamer.models.torchscript",
-    "streamer.settings",
-    "streamer.text",
-}
-# To read what people decided.
-VERDICTS_MAY = {"streamer.formats.schema", "streamer.moderation.decisions", "streamer.kafka"}
-
 
 def modules(package: str) -> dict[str, Path]:
     """Dotted names of a package's modules."""
@@ -146,14 +134,6 @@ def test_the_core_is_pure(name: str) -> None:
 def test_serving_never_imports_training(name: str) -> None:
     """An installation that only serves need not have it."""
     assert [other for other in imported(STREAMER[name]) if other.split(".")[0] in ("training", "tests")] == []
-
-
-@pytest.mark.parametrize("name", TRAINING)
-def test_training_knows_the_tokeniser_and_the_model_only(name: str) -> None:
-    """The artefact is the rest of the contract."""
-    may = TRAINING_MAY | (VERDICTS_MAY if name == "training.verdicts" else set())
-    assert {other for other in imported(TRAINING[name]) if other.split(".")[0] == "streamer"} <= may
-    assert not any(other.split(".")[0] == "tests" for other in imported(TRAINING[name]))
 
 
 def test_the_walk_finds_what_is_there() -> None:

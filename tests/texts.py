@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from training.fetch import FetchError, fetch, member
+from training.sources.packages import FetchError, fetch, member
 
 _FILES = ("zh/shopping.csv.gz", "zh/jd.csv.gz")
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
