@@ -113,11 +113,11 @@ def test_a_result_is_as_the_schema_says() -> None:
     [
         {"more": 1},
         {"label": None},
-        {"label": "neutral"},
+        {"label": ""},
         {"id": 7},
         {"score": 1.1},
         {"score": "0.5"},
-        {"confidence": 0.4},
+        {"confidence": -0.1},
         {"tokens": -1},
         {"tokens": 1.5},
         {"truncated": 0},

@@ -77,10 +77,16 @@ class LabelledReview(TypedDict):
     ]
     label: Annotated[
         str,
-        Field(description="`uncertain` where the score lies in the model's uncertain band, or the text is blank."),
+        Field(
+            min_length=1,
+            description="One of the model's labels, or `uncertain` where it does not decide or the text is blank.",
+        ),
     ]
-    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated; six decimals.")]
-    confidence: Annotated[float, Field(ge=0.5, le=1, description="P of the more likely class; six decimals.")]
+    score: Annotated[
+        float,
+        Field(ge=0, le=1, description="Expected value of the label, calibrated; of two labels P of the second."),
+    ]
+    confidence: Annotated[float, Field(ge=0, le=1, description="P of the likeliest label; six decimals.")]
     tokens: Annotated[int, Field(ge=0, description="How many tokens were judged, after truncation; 0 for blank texts.")]
     truncated: Annotated[
         bool, Field(description="Whether only head and tail were judged, the text being longer than the model takes.")
