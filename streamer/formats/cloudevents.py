@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from streamer.events import Headers, Reason
@@ -49,7 +50,7 @@ def without_cloudevent(headers: Headers) -> Headers:
     """A record's own headers: the source event's attributes would contradict the result's."""
     if not headers:
         return ()
-    return tuple((n, c) for n, c in headers if not n.startswith("ce_") and n != "content-type")
+    return tuple([header for header in headers if not header[0].startswith("ce_") and header[0] != "content-type"])
 
 
 def cloudevent_headers(identity: bytes, topic: str, event_type: bytes, time: str) -> Headers:
@@ -57,8 +58,13 @@ def cloudevent_headers(identity: bytes, topic: str, event_type: bytes, time: str
     return (
         ("ce_specversion", b"1.0"),
         ("ce_id", identity),
-        ("ce_source", f"kafka://{topic}".encode()),
+        ("ce_source", _source(topic)),
         ("ce_type", event_type),
         ("ce_time", time.encode()),
         ("content-type", b"application/json"),
     )
+
+
+@lru_cache(maxsize=64)  # A worker reads few topics.
+def _source(topic: str) -> bytes:
+    return f"kafka://{topic}".encode()
