@@ -12,13 +12,15 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from streamer.formats.codec import Decoder, Encoder
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
 from streamer.models.artefact import BUNDLED, Manifest
 from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
+from streamer.moderation.step import Moderation
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
 from streamer.pipeline.inference import Predictor, ServingModel
@@ -85,24 +87,22 @@ def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format,
-        given.text_field,
-        given.id_field,
-        given.event_time_field,
-        given.group_field,
-        given.max_bytes,
-        rules(settings),
+        value_format=value_format(given.format, given.text_field),
+        id_field=given.id_field,
+        event_time_field=given.event_time_field,
+        group_field=given.group_field,
+        max_bytes=given.max_bytes,
+        keep_fields=any(rule.field is not None for rule in settings.moderation.rules),
     )
 
 
-def rules(settings: Settings) -> Rules | None:
-    """The moderation rules of the settings, compiled; None where there are none."""
-    moderation = settings.moderation
+def moderation(settings: Settings) -> Moderation | None:
+    """The moderation step with the rules of the settings, compiled; None where there are none."""
     given = [
         Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
-        for r in moderation.rules
+        for r in settings.moderation.rules
     ]
-    return Rules(given, moderation.default) if given else None
+    return Moderation(Rules(given, settings.moderation.default)) if given else None
 
 
 def topics(settings: Settings) -> tuple[str, ...]:
@@ -114,15 +114,14 @@ def topics(settings: Settings) -> tuple[str, ...]:
 def encoder(settings: Settings, model: Model) -> Encoder:
     """How the settings say to write results."""
     return Encoder(
-        settings.output.topic,
-        settings.dead_letter_topic,
-        settings.kafka.group_id,
-        model.manifest.name,
-        model.manifest.version,
-        settings.output.include_input,
-        settings.input.format,
-        rules(settings),
-        settings.review_topic,
+        topic=settings.output.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        group_id=settings.kafka.group_id,
+        model_name=model.manifest.name,
+        model_version=model.manifest.version,
+        include_input=settings.output.include_input,
+        value_format=value_format(settings.input.format, settings.input.text_field),
+        review_topic=settings.review_topic,
     )
 
 
@@ -178,6 +177,7 @@ async def work(
             observer=metrics,
             tracer=tracer,
             count_buffer=count_buffer,
+            moderation=moderation(settings),
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))

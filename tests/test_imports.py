@@ -138,7 +138,7 @@ def test_serving_never_imports_training(name: str) -> None:
 
 def test_the_walk_finds_what_is_there() -> None:
     """Late imports, submodules by either way of writing; else the tests above would pass on nothing."""
-    assert "streamer.formats.codec" in set(imported(STREAMER["streamer.pipeline.pipeline"]))
+    assert "streamer.formats.decode" in set(imported(STREAMER["streamer.pipeline.pipeline"]))
     assert "aiokafka.errors" in set(imported(STREAMER["streamer.kafka.source"]))
     assert "streamer.text" in {other for path in TRAINING.values() for other in imported(path)}
     assert {"streamer.formats.schema", "streamer.pipeline.batching", "streamer.pipeline.sequencer"} <= set(PURE_MODULES)

@@ -21,7 +21,7 @@ from streamer.observe.progress_bar import progress_bar
 from streamer.pipeline.inference import ServingModel
 from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery
-from streamer.service import decoder, encoder, limits, load_model, predictor
+from streamer.service import decoder, encoder, limits, load_model, moderation, predictor
 from streamer.settings import Settings, load
 
 _FOREVER_SECONDS = 1e8
@@ -88,6 +88,7 @@ async def label_rows(settings: Settings, source: RowSource, sink: Delivery) -> N
         decoder=decoder(settings),
         limits=bounds,
         observer=Metrics(),
+        moderation=moderation(settings),
     )
     await pipeline.on_assigned([source.partition])
     await pipeline.run()

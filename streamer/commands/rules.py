@@ -18,7 +18,7 @@ from streamer.commands.label import for_files, label_rows, rows
 from streamer.commands.watch import printable
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.files.source import FileError
-from streamer.moderation.decisions import text_of
+from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import ModerationSettings, SettingsError, load
 
@@ -97,8 +97,8 @@ class RuleDryRun:
             headers = dict(message.headers)
             if (reason := headers.get("dlq.reason")) is not None:
                 self.unreadable[reason.decode()] += 1
-            elif message.value is not None:
-                self._add(orjson.loads(message.value))
+            elif (result := read_result(message.value)) is not None:
+                self._add(result)
         self._counted(len(messages))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
@@ -108,14 +108,13 @@ class RuleDryRun:
         """A file has no offsets to keep."""
         return CommitOutcome.DONE
 
-    def _add(self, event: Mapping[str, Any]) -> None:
-        rule = event.get("rule")
-        self.rules[rule] += 1
-        self.actions[event["action"]] += 1
-        kept = self.examples.setdefault(rule, [])
+    def _add(self, result: Result) -> None:
+        self.rules[result.rule] += 1
+        self.actions[str(result.action)] += 1
+        kept = self.examples.setdefault(result.rule, [])
         if len(kept) < self._show:
-            text = text_of(event, self._text_field) or ""
-            kept.append(Example(event["source"]["offset"], event["label"], event["score"], text))
+            text = text_of(result.input, self._text_field) or ""
+            kept.append(Example(result.source["offset"], result.label, result.score, text))
 
     def as_json(self, moderation: ModerationSettings) -> dict[str, Any]:
         """What was counted, for scripts."""

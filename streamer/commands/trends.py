@@ -16,7 +16,8 @@ from rich.text import Text
 
 from streamer.commands.watch import printable, until_signal
 from streamer.events import Message
-from streamer.formats.codec import cloudevent_headers, rfc3339
+from streamer.formats.cloudevents import cloudevent_headers
+from streamer.formats.times import rfc3339
 from streamer.kafka import Publisher, TopicReader
 from streamer.settings import Settings
 from streamer.trends import ALERT_TYPE, Alert, AlertThresholds, Change, Trends, Window

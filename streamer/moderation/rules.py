@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamer.events import Action, Prediction
+from streamer.events import Action, Prediction, RuleResult
 from streamer.moderation.patterns import Search, any_of, compiled, wildcards
 
 Scalar = str | int | float | bool
@@ -49,13 +49,6 @@ class Rule:
     @property
     def needs_prediction(self) -> bool:
         return bool(self.labels) or self.score_min is not None or self.score_max is not None
-
-
-class RuleResult(NamedTuple):
-    """What is done with a review, and the name of the rule that matched; None where none did: the default."""
-
-    action: Action
-    rule: str | None
 
 
 class Rules:

@@ -18,13 +18,15 @@ import cramjam
 import orjson
 
 from streamer.demo.reviews import SAMPLES
-from streamer.events import Message, Prediction, Record, Review
-from streamer.formats.codec import Decoder, Encoder
+from streamer.events import Decoded, Message, Prediction, Record, Review
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
 from streamer.models.cost_table import measure_costs
 from streamer.models.torchscript import Model
+from streamer.moderation.step import Moderation
 from streamer.planning.plan import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
-from streamer.service import decoder, encoder, load_model
+from streamer.service import decoder, encoder, load_model, moderation
 from streamer.settings import Settings
 from streamer.text import Encoded
 
@@ -94,7 +96,9 @@ class _Sample:
         ]
         records = [Record("reviews", 0, n, 0, b"user-%d" % n, value, ()) for n, value in enumerate(values)]
         # Field paths may be dotted: the samples are flat.
-        reading = Decoder("json", settings.input.text_field, settings.input.id_field)
+        reading = Decoder(
+            value_format=value_format("json", settings.input.text_field), id_field=settings.input.id_field
+        )
         configured: Decoder = decoder(settings) if settings.input.format == "json" else reading
         decoded = [review for record in records if isinstance(review := reading.decode(record), Review)]
         vocabulary, limit = model.vocabulary, model.manifest.max_tokens
@@ -102,14 +106,15 @@ class _Sample:
         encoded = vocabulary.encode_all(texts, limit)
         predictions = model.predict(encoded)
         writing: Encoder = encoder(settings, model)
+        step = moderation(settings)
         self.us = {
-            "decode": _microseconds(lambda: [configured.decode(record) for record in records]),
+            "decode": _microseconds(lambda: _decoded(configured, step, records)),
             "tokenise": _microseconds(lambda: vocabulary.encode_all(texts, limit)),
-            "encode": _microseconds(lambda: _written(writing, decoded, predictions)),
+            "encode": _microseconds(lambda: _written(writing, step, decoded, predictions)),
         }
         self.mean = _mean(encoded)
         self.inputs = [record.value or b"" for record in records]
-        self.outputs = [_on_the_wire(message) for message in _written(writing, decoded, predictions)]
+        self.outputs = [_on_the_wire(message) for message in _written(writing, step, decoded, predictions)]
 
 
 def _texts(model: Model, tokens: float) -> list[str]:
@@ -122,9 +127,21 @@ def _texts(model: Model, tokens: float) -> list[str]:
     return ["".join(islice(flow, max(1, characters))) for _ in range(_REVIEWS)]
 
 
-def _written(writing: Encoder, reviews: Sequence[Review], predictions: Sequence[Prediction]) -> list[Message]:
+def _decoded(reading: Decoder, step: Moderation | None, records: Sequence[Record]) -> list[Decoded]:
+    decoded = [reading.decode(record) for record in records]
+    if step is None:
+        return decoded
+    return [step.applicable(review) if isinstance(review, Review) else review for review in decoded]
+
+
+def _written(
+    writing: Encoder, step: Moderation | None, reviews: Sequence[Review], predictions: Sequence[Prediction]
+) -> list[Message]:
     now = 1_700_000_000_000
-    return [writing.labelled(*pair, now).message for pair in zip(reviews, predictions, strict=True)]
+    return [
+        writing.labelled(*pair, now, None if step is None else step.apply(*pair)).message
+        for pair in zip(reviews, predictions, strict=True)
+    ]
 
 
 def _on_the_wire(message: Message) -> bytes:
