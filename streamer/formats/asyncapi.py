@@ -29,7 +29,7 @@ def asyncapi(
         "asyncapi": "3.0.0",
         "info": {
             "title": "Sentiment streamer",
-            "version": "1.0.0",  # The messages', not the program's.
+            "version": "1.0.0",  # Of the messages, not of the program.
             "description": "Reviews come in; each leaves with a sentiment label, in order, or as a dead letter.",
             "license": {"name": "Apache-2.0"},
         },
@@ -52,12 +52,12 @@ def asyncapi(
             ),
             "held": _channel(
                 review_topic,
-                "What moderation does not allow (`moderation.review_topic`): the result, with its input.",
+                "Results that moderation does not allow (`moderation.review_topic`), with their input.",
                 ("labelledReview",),
             ),
             "verdicts": _channel(
                 verdict_topic,
-                "What people decide on it (`moderation.verdict_topic`), by the review's identity: the newest counts.",
+                "What people decide on them (`moderation.verdict_topic`), by the review's identity: the newest counts.",
                 ("verdict", "undoneVerdict"),
             ),
             "trends": _channel(
@@ -65,7 +65,7 @@ def asyncapi(
                 "Counts of results (`trends.topic`), with `trends.enabled`: the input's partition, in its order.",
                 ("trendCounts",),
             ),
-            # AsyncAPI's way to say that it is not known: without the setting there is none.
+            # Null, because by default there is no such topic: AsyncAPI means by it that the address is not known.
             "alerts": _channel(None, "What `streamer trends` finds (`trends.alert_topic`).", ("trendAlert",)),
         },
         "operations": {
@@ -113,13 +113,13 @@ def _messages() -> dict[str, Any]:
             "ResultHeaders",
         ),
         "deadLetter": _message(
-            "The record as it came, and why it cannot be labelled.",
+            "The record as it was read, and why it cannot be labelled.",
             "application/octet-stream",
             "DeadLetter",
             "DeadLetterHeaders",
         ),
-        "verdict": _message("A person's verdict on a review.", json, "ModerationDecision", "VerdictHeaders"),
-        "undoneVerdict": _message("A null value: takes the verdict back.", json, "Tombstone", "VerdictHeaders"),
+        "verdict": _message("A person's decision on a review.", json, "ModerationDecision", "VerdictHeaders"),
+        "undoneVerdict": _message("A null value: takes the decision back.", json, "Tombstone", "VerdictHeaders"),
         "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
         "trendAlert": _message(
             "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
@@ -153,20 +153,24 @@ def _schemas() -> dict[str, Any]:
         "DeadLetter": {"type": ["string", "null"], "description": "The original value, byte for byte."},
         "BinaryCloudEvent": _headers(
             {
-                "ce_id": {"type": "string", "description": "Stands in for the id field."},
-                "ce_time": {"type": "string", "format": "date-time", "description": "Stands in for the event time."},
+                "ce_id": {"type": "string", "description": "Used where the value has no id."},
+                "ce_time": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Used where the value has no event time.",
+                },
             }
         ),
         "StructuredCloudEvent": _headers({"content-type": {"type": "string", "pattern": "^application/cloudevents"}}),
         "ResultHeaders": _headers(_RESULT_HEADERS, required=True),
         "DeadLetterHeaders": _headers(_DEAD_LETTER_HEADERS, required=True),
-        "VerdictHeaders": _headers(_VERDICT_HEADERS, required=True),
+        "VerdictHeaders": _headers(_DECISION_HEADERS, required=True),
         **component_schemas(),
     }
 
 
 def _headers(properties: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
-    """Header schemas are open: the record's own headers travel along."""
+    """Header schemas are open: the record's own headers are carried through."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -184,7 +188,7 @@ _REVIEW: dict[str, Any] = {
         "id": {"description": "A string, number or boolean; anything else counts as none."},
         "event_time": {
             "type": ["string", "number"],
-            "description": "RFC 3339, or milliseconds since the epoch; else the record's timestamp stands in.",
+            "description": "RFC 3339, or milliseconds since the epoch; else the record's timestamp is used.",
         },
         "group": {"description": "What reviews are counted by: a string, number or boolean."},
     },
@@ -197,8 +201,8 @@ _STRUCTURED_EVENT: dict[str, Any] = {
     "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
     "properties": {
         "specversion": {"type": "string"},
-        "id": {"type": "string", "description": "Stands in for the id field."},
-        "time": {"type": "string", "format": "date-time", "description": "Stands in for the event time."},
+        "id": {"type": "string", "description": "Used where the value has no id."},
+        "time": {"type": "string", "format": "date-time", "description": "Used where the value has no event time."},
         "data": {"description": "The review object; with `input.format = text` a string."},
         "data_base64": {"type": "string", "description": "The review's bytes in base64."},
     },
@@ -212,7 +216,7 @@ _RESULT_HEADERS: dict[str, Any] = {
     },
     "ce_source": {"type": "string", "description": "`kafka://<topic>` of the source record."},
     "ce_type": {"const": RESULT_TYPE.decode()},
-    "ce_time": {"type": "string", "format": "date-time", "description": "When the result was made."},
+    "ce_time": {"type": "string", "format": "date-time", "description": "When the review was labelled."},
     "content-type": {"const": "application/json"},
 }
 
@@ -226,8 +230,8 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
     "dlq.group": {"type": "string", "description": "The consumer group that read the record."},
 }
 
-_VERDICT_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
-    "ce_id": {"type": "string", "description": "The review's identity and the milliseconds of the verdict."},
+_DECISION_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
+    "ce_id": {"type": "string", "description": "The review's identity, and when it was decided in milliseconds."},
     "ce_type": {"const": DECISION_TYPE.decode()},
     "ce_subject": {"type": "string", "description": "The review's identity, which is also the key."},
     "ce_time": {"type": "string", "format": "date-time", "description": "When it was decided."},

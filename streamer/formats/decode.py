@@ -57,12 +57,12 @@ class Decoder:
         if event_time is None:
             event_time = parse_time(attributes.get("time"))
         identifier = scalar(field_at_path(values, self.id_field))
-        return Review(
+        review = Review(
             record,
             text,
             attributes.get("id") if identifier is None else identifier,
             clamped(record.timestamp) if event_time is None else event_time,
             scalar(field_at_path(values, self.group_field)),
-            (),
-            values if self.keep_fields else None,
         )
+        # Half of what `_replace` takes; `rules` and `fields` come last.
+        return Review(*review[:-2], (), values) if self.keep_fields else review

@@ -34,7 +34,7 @@ Time = Annotated[
 
 @with_config(_STRICT)
 class ModelName(TypedDict):
-    """The artefact that judged."""
+    """The model that predicted."""
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[str, Field(min_length=1)]
@@ -42,7 +42,7 @@ class ModelName(TypedDict):
 
 @with_config(_STRICT)
 class SourcePosition(TypedDict):
-    """Where the review was read: the same whenever it is read again, so consumers can deduplicate by it."""
+    """Where the review was read. It is the same whenever the review is read again: consumers can deduplicate by it."""
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
@@ -51,7 +51,7 @@ class SourcePosition(TypedDict):
 
 @with_config(_STRICT)
 class EvidenceWeight(TypedDict):
-    """A token of the normalised text, and its share of the verdict."""
+    """A token of the normalised text, and its share of the prediction."""
 
     token: str
     weight: Annotated[
@@ -66,7 +66,7 @@ class LabelledReview(TypedDict):
 
     id: Annotated[
         str | None,
-        Field(description="The input's id, or its CloudEvent's; numbers as JSON writes them; null where it had none."),
+        Field(description="The input's id, or its CloudEvent's; numbers as JSON writes them; null where it has none."),
     ]
     label: Annotated[
         str,
@@ -80,18 +80,21 @@ class LabelledReview(TypedDict):
         Field(ge=0, le=1, description="Expected value of the label, calibrated; of two labels P of the second."),
     ]
     confidence: Annotated[float, Field(ge=0, le=1, description="P of the likeliest label; six decimals.")]
-    tokens: Annotated[int, Field(ge=0, description="How many tokens were judged, after truncation; 0 for blank texts.")]
+    tokens: Annotated[
+        int, Field(ge=0, description="How many tokens the model read, after truncation; 0 for blank texts.")
+    ]
     truncated: Annotated[
-        bool, Field(description="Whether only head and tail were judged, the text being longer than the model takes.")
+        bool, Field(description="Whether the model read only head and tail, because the text is longer than it takes.")
     ]
     event_time: Annotated[
         Time, Field(description="When the review was written: the input's event time, else its Kafka timestamp. UTC.")
     ]
-    labelled_at: Annotated[Time, Field(description="When the result was made. UTC.")]
+    labelled_at: Annotated[Time, Field(description="When the review was labelled. UTC.")]
     group: Annotated[
-        str | None, Field(description="What reviews are counted by, for example a product; null where it had none.")
+        str | None,
+        Field(description="What reviews are counted by, for example a product; null where the input has none."),
     ]
-    model: Annotated[ModelName, Field(description="The artefact that judged.")]
+    model: Annotated[ModelName, Field(description="The model that predicted.")]
     source: Annotated[SourcePosition, Field(description="Where the review was read.")]
     action: NotRequired[Annotated[Action, Field(description="What moderation decided; absent where it has no rules.")]]
     rule: NotRequired[Annotated[str, Field(description="The moderation rule that decided; absent where none matched.")]]
@@ -117,7 +120,7 @@ class LabelledReview(TypedDict):
 
 @with_config(_STRICT)
 class PredictedEvent(TypedDict):
-    """What the service had said of the review."""
+    """The result of the review, as the service published it."""
 
     label: str
     score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
@@ -127,11 +130,11 @@ class PredictedEvent(TypedDict):
 
 @with_config(_STRICT)
 class ModerationDecision(TypedDict):
-    """What a person decided on a review: the value of a message on the verdict topic."""
+    """A person's decision on a review: the value of a message on the verdict topic."""
 
     action: Literal["allow", "block"]
     label: NotRequired[
-        Annotated[Literal["positive", "negative"], Field(description="The person's own label, where one was given.")]
+        Annotated[Literal["positive", "negative"], Field(description="The label that the person gave, if any.")]
     ]
     by: Annotated[str, Field(min_length=1, description="Who decided.")]
     at: Annotated[Time, Field(description="When. UTC.")]

@@ -21,9 +21,10 @@ class Moderation:
     def applicable(self, review: Review) -> Review:
         """The review with the rules whose conditions on it hold, and without its fields, which are not needed again."""
         fields = review.fields or {}
-        found = (field_at_path(fields, field) for field in self._rules.fields)
+        found = [field_at_path(fields, field) for field in self._rules.fields]
         values = [None if value is MISSING else value for value in found]
-        return review._replace(rules=self._rules.applicable(review.text, review.group, values), fields=None)
+        # Half of what `_replace` takes; `rules` and `fields` come last.
+        return Review(*review[:-2], self._rules.applicable(review.text, review.group, values), None)
 
     def apply(self, review: Review, prediction: Prediction) -> RuleResult:
         """The decision on a review that went through `applicable`."""

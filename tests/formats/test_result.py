@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamer.events import Prediction, Record, RuleResult, Tombstone, Weight
 from streamer.formats.result import Result, read_result, text_of
 from streamer.formats.schema import LabelledReview
 from tests.formats.samples import NOW, POSITIVE, encoder, record, review
-from tests.formats.test_decode import predictions
+from tests.formats.test_decode import json_values, predictions
 
 EVENT: dict[str, Any] = {
     "id": "r1",
@@ -95,6 +96,14 @@ CHANGES: list[dict[str, Any]] = [
 def test_anything_else_is_no_result(value: bytes) -> None:
     """Whoever writes to the topic cannot stop what reads it."""
     assert read_result(value) is None
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=30) | st.fixed_dictionaries({}, optional=dict.fromkeys(EVENT, json_values)).map(orjson.dumps))
+def test_no_value_is_too_odd_to_be_read(value: bytes) -> None:
+    """Reading never raises."""
+    read = read_result(value)
+    assert read is None or (read.identity and text_of(read.input) is None)
 
 
 @pytest.mark.parametrize(
