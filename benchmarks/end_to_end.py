@@ -29,7 +29,8 @@ from benchmarks.mixed import SHARES, mixed
 from benchmarks.peers.entrants import ALL, ARRIVAL, BATCHING, OURS, SIZES, TUTORIAL, Entrant, missing
 from benchmarks.peers.runs import Run, Stage, run
 from benchmarks.peers.tuning import Trial, Tuning, reviews_for, tune
-from streamer.models.torchscript import BUNDLED, load
+from streamer.models.artefact import BUNDLED
+from streamer.models.torchscript import load
 from tests.brokers import Chain, Wanted, new_topic, providers
 from tests.reading import Item, fill, read_all
 

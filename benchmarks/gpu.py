@@ -23,7 +23,8 @@ from matplotlib.axes import Axes
 from benchmarks.contenders import NotRunning, Wiring, ours, running
 from benchmarks.curves import Curve, draw, lines, logarithmic
 from benchmarks.load import Results, backlog_rate, fill
-from streamer.models.torchscript import BUNDLED, Artefact, Model, Precision, read_artefact
+from streamer.models.artefact import BUNDLED, Artefact, read_artefact
+from streamer.models.torchscript import Model, Precision
 from streamer.text import Encoded
 from tests.brokers import Chain, Wanted, new_topic, providers
 

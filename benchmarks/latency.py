@@ -27,7 +27,7 @@ from benchmarks.contenders import PEERS_PYTHON, ROOT, Entry, NotRunning, Wiring,
 from benchmarks.curves import Curve, draw, lines, logarithmic
 from benchmarks.load import Load, Results, backlog_rate, fill, offer, one_by_one, texts
 from benchmarks.schedule import Outcome, percentiles, poisson_schedule
-from streamer.models.torchscript import BUNDLED
+from streamer.models.artefact import BUNDLED
 from tests.brokers import Chain, Cluster, Wanted, new_topic, providers
 from tests.workers import Worker
 from tests.workers import running as running_worker

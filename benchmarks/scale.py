@@ -28,7 +28,7 @@ from benchmarks.curves import Curve, draw, from_zero, lines, logarithmic
 from benchmarks.line import straight_line
 from benchmarks.load import fill, texts
 from benchmarks.throughput import cpu_seconds, resident_mib
-from streamer.models.torchscript import BUNDLED
+from streamer.models.artefact import BUNDLED
 from tests.brokers import Chain, Cluster, Wanted, new_topic, providers
 
 _SAMPLE_SECONDS = 0.1

@@ -24,7 +24,8 @@ from benchmarks.drawing import COLOURS, label, png, styled
 from benchmarks.environment import describe
 from benchmarks.throughput import items, texts
 from streamer.events import Record
-from streamer.models.torchscript import BUNDLED, Model
+from streamer.models.artefact import BUNDLED
+from streamer.models.torchscript import Model
 from streamer.service import load_model, predictor
 from streamer.settings import load
 from tests.brokers import Chain, Wanted, new_topic, providers

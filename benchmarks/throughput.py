@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.drawing import COLOURS, FORMS, label, png, styled
 from benchmarks.record import recorded
-from streamer.models.torchscript import BUNDLED, read_artefact
+from streamer.models.artefact import BUNDLED, read_artefact
 from streamer.observe.cores import available_cores
 from tests.brokers import Chain, Cluster, Wanted, new_topic, providers
 from tests.reading import Item, fill

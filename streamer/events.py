@@ -5,12 +5,12 @@ Named tuples: there are several for each review, and a frozen dataclass takes th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # A header may come with a null value, and a name may come more than once.
 Headers = tuple[tuple[str, bytes | None], ...]
-Label = Literal["positive", "negative", "uncertain"]
 Action = Literal["allow", "review", "block"]  # What moderation does with a review.
 
 
@@ -19,6 +19,11 @@ class TopicPartition(NamedTuple):
 
     topic: str
     partition: int
+
+
+def record_identity(topic: str, partition: int, offset: int) -> str:
+    """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
+    return f"{topic}/{partition}/{offset}"
 
 
 class Record(NamedTuple):
@@ -38,8 +43,8 @@ class Record(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        """As `record_identity` writes it."""
+        return record_identity(self.topic, self.partition, self.offset)
 
 
 class Reason(StrEnum):
@@ -73,9 +78,10 @@ class Outcome(StrEnum):
 
 
 class Review(NamedTuple):
-    """A record that was understood; `event_time` is in milliseconds since the epoch.
+    """A record that was decoded; `event_time` is in milliseconds since the epoch.
 
-    rules: places of the moderation rules whose conditions on the review itself hold (`Rules.applicable`).
+    rules: indices of the moderation rules whose conditions on the review itself hold (`Moderation.applicable`).
+    fields: the input object, for rules that ask for one of its fields; None once these have been evaluated.
     """
 
     record: Record
@@ -84,6 +90,7 @@ class Review(NamedTuple):
     event_time: int
     group: str | None
     rules: tuple[int, ...] = ()
+    fields: Mapping[str, Any] | None = None
 
 
 class Tombstone(NamedTuple):
@@ -104,27 +111,35 @@ Decoded = Review | Tombstone | DeadLetter
 
 
 class Weight(NamedTuple):
-    """A token's share of the logit, to four decimals: above zero speaks for positive, below for negative."""
+    """A token's share of the logit, to four decimals: above zero speaks for labels of a higher value."""
 
     token: str
     weight: float
 
 
 class Prediction(NamedTuple):
-    """What the model says of a text.
+    """What the model predicts for a text.
 
-    score: P(positive), calibrated, in [0, 1].
-    confidence: P of the more likely class, in [0.5, 1].
-    tokens: how many tokens were judged, after truncation.
+    label: one of the model's, `streamer.labels.LabelSet.names`.
+    score: the expected value of the label, calibrated, in [0, 1]; with two labels P of the second.
+    confidence: P of the likeliest class.
+    tokens: how many tokens the model was given, after truncation.
     evidence: the strongest tokens first.
     """
 
-    label: Label
+    label: str
     score: float
     confidence: float
     tokens: int
     truncated: bool
     evidence: tuple[Weight, ...] = ()
+
+
+class RuleResult(NamedTuple):
+    """What moderation does with a review, and the name of the rule that decided; None where none matched."""
+
+    action: Action
+    rule: str | None
 
 
 class Message(NamedTuple):
@@ -151,7 +166,7 @@ class TrendSample(NamedTuple):
 
     second: int
     group: str | None
-    label: Label
+    label: str
     score: int
 
 
@@ -165,7 +180,7 @@ class Outgoing(NamedTuple):
     outcome: Outcome
     message: Message
     reason: Reason | None = None
-    label: Label | None = None
+    label: str | None = None
     action: Action | None = None
     rule: str | None = None
     copies: tuple[Message, ...] = ()

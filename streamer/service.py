@@ -14,15 +14,21 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.events import TopicPartition
-from streamer.formats.codec import Decoder, Encoder
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
+from streamer.models.artefact import BUNDLED, Manifest
+from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
-from streamer.models.torchscript import BUNDLED, Manifest, Model, load
+from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
+from streamer.moderation.step import Moderation
 from streamer.observe.cores import available_cores
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
-from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
+from streamer.pipeline.inference import Predictor, ServingModel
+from streamer.pipeline.limits import Limits
+from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
@@ -53,12 +59,13 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         settings.output.evidence_tokens,
         chosen.sha256,
     )
-    low, high = model.band
-    low = low if chosen.uncertain_low is None else chosen.uncertain_low
-    high = high if chosen.uncertain_high is None else chosen.uncertain_high
-    if low > high:
-        raise SettingsError(f"model.uncertain_low {low} is above model.uncertain_high {high} (one is the artefact's)")
-    model.band = (low, high)
+    low, high = chosen.uncertain_low, chosen.uncertain_high
+    if not model.labels.binary and (low is not None or high is not None):
+        raise SettingsError("model.uncertain_low, model.uncertain_high: only a model with two labels has such a band")
+    try:
+        model.labels = model.labels.with_band(low, high)
+    except ValueError as error:
+        raise SettingsError(f"model.uncertain_low, model.uncertain_high: {error} (one is the artefact's)") from None
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
@@ -67,32 +74,35 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
 def predictor(model: Model, settings: Settings) -> Predictor:
     """The model as the pipeline sees it, with the cost of batches measured on this machine."""
     batching = settings.batching
-    costs = model.measure_costs(batching.max_reviews, batching.max_padded_tokens)
+    costs = measure_costs(model.predict, model.manifest.max_tokens, batching.max_reviews, batching.max_padded_tokens)
     return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS))
+
+
+def serving_model(model: Model, settings: Settings) -> ServingModel:
+    """What the pipeline swaps as one: the predictor, and the encoder that writes its results."""
+    return ServingModel(predictor(model, settings), encoder(settings, model))
 
 
 def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format,
-        given.text_field,
-        given.id_field,
-        given.event_time_field,
-        given.group_field,
-        given.max_bytes,
-        rules(settings),
+        value_format=value_format(given.format, given.text_field),
+        id_field=given.id_field,
+        event_time_field=given.event_time_field,
+        group_field=given.group_field,
+        max_bytes=given.max_bytes,
+        keep_fields=any(rule.field is not None for rule in settings.moderation.rules),
     )
 
 
-def rules(settings: Settings) -> Rules | None:
-    """The moderation rules of the settings, compiled; None where there are none."""
-    moderation = settings.moderation
+def moderation(settings: Settings) -> Moderation | None:
+    """The moderation step with the rules of the settings, compiled; None where there are none."""
     given = [
         Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
-        for r in moderation.rules
+        for r in settings.moderation.rules
     ]
-    return Rules(given, moderation.default) if given else None
+    return Moderation(Rules(given, settings.moderation.default)) if given else None
 
 
 def topics(settings: Settings) -> tuple[str, ...]:
@@ -104,15 +114,14 @@ def topics(settings: Settings) -> tuple[str, ...]:
 def encoder(settings: Settings, model: Model) -> Encoder:
     """How the settings say to write results."""
     return Encoder(
-        settings.output.topic,
-        settings.dead_letter_topic,
-        settings.kafka.group_id,
-        model.manifest.name,
-        model.manifest.version,
-        settings.output.include_input,
-        settings.input.format,
-        rules(settings),
-        settings.review_topic,
+        topic=settings.output.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        group_id=settings.kafka.group_id,
+        model_name=model.manifest.name,
+        model_version=model.manifest.version,
+        include_input=settings.output.include_input,
+        value_format=value_format(settings.input.format, settings.input.text_field),
+        review_topic=settings.review_topic,
     )
 
 
@@ -162,13 +171,13 @@ async def work(
         pipeline = Pipeline(
             consumer,
             delivery,
-            predictor(model, settings),
-            decoder(settings),
-            encoder(settings, model),
-            limits(settings),
-            metrics,
-            count_buffer,
-            tracer,
+            model=serving_model(model, settings),
+            decoder=decoder(settings),
+            limits=limits(settings),
+            observer=metrics,
+            tracer=tracer,
+            count_buffer=count_buffer,
+            moderation=moderation(settings),
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -189,7 +198,15 @@ async def label_all(settings: Settings, source: Source, partition: TopicPartitio
     model = load_model(settings)
     bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
     writing = replace(encoder(settings, model), review_topic=None)
-    pipeline = Pipeline(source, delivery, predictor(model, settings), decoder(settings), writing, bounds, Metrics())
+    pipeline = Pipeline(
+        source,
+        delivery,
+        model=ServingModel(predictor(model, settings), writing),
+        decoder=decoder(settings),
+        limits=bounds,
+        observer=Metrics(),
+        moderation=moderation(settings),
+    )
     await pipeline.on_assigned([partition])
     await pipeline.run()
 
@@ -257,8 +274,8 @@ async def _reloading(
 ) -> AsyncIterator[None]:
     def load() -> tuple[Manifest, Callable[[], None]]:
         new = again()
-        thinking, writing = predictor(new, settings), encoder(settings, new)
-        return new.manifest, lambda: pipeline.swap(thinking, writing)
+        serving = serving_model(new, settings)
+        return new.manifest, lambda: pipeline.swap(serving)
 
     reloader = Reloader(settings, model.manifest, load, metrics)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)

@@ -12,9 +12,9 @@ from streamer.commands.exit_codes import Exit, run_command
 from streamer.demo.embedded_broker import BrokerError
 from streamer.files.tables import FileError
 from streamer.kafka import BrokerUnreachable, TopicMissing
-from streamer.models.torchscript import ModelError
+from streamer.models.artefact import ModelError
 from streamer.observe.pages import AddressInUse
-from streamer.pipeline.pipeline import TooManyDeadLetters
+from streamer.pipeline.reading import TooManyDeadLetters
 from streamer.pipeline.sequencer import OffsetRegression
 from streamer.planning.plan import PlanError
 from streamer.planning.profiles import ProfileError

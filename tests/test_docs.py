@@ -24,15 +24,16 @@ from streamer.events import (
     Reason,
     Record,
     Review,
+    RuleResult,
     Tombstone,
     TopicPartition,
     TrendSample,
     Weight,
 )
-from streamer.formats.codec import Encoder
-from streamer.formats.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
+from streamer.formats.asyncapi import asyncapi
+from streamer.formats.encode import Encoder
+from streamer.formats.schema import SCHEMA_ID, LabelledReview, json_schema
 from streamer.moderation.decisions import decision_on, encode, encode_undo
-from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
 from streamer.settings.deprecated import RENAMED
@@ -42,8 +43,15 @@ from streamer.trends.schema import trend_schema
 
 PAGES = sorted([*generate.FOLDER.glob("*.md"), *generate.FOLDER.parent.glob("*.md")])
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
-ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
-MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
+ENCODER = Encoder(
+    topic="out",
+    dead_letter_topic="dead",
+    group_id="group",
+    model_name="bilstm",
+    model_version="1.0.0",
+    include_input=True,
+    review_topic="held",
+)
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
 VERDICT = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
@@ -119,11 +127,11 @@ def test_a_result_is_as_the_schema_says() -> None:
     [
         {"more": 1},
         {"label": None},
-        {"label": "neutral"},
+        {"label": ""},
         {"id": 7},
         {"score": 1.1},
         {"score": "0.5"},
-        {"confidence": 0.4},
+        {"confidence": -0.1},
         {"tokens": -1},
         {"tokens": 1.5},
         {"truncated": 0},
@@ -226,7 +234,7 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for reason in Reason:
         dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
-    held = MODERATING.labelled(Review(RECORD, "a", "r1", 7, None, (0,)), VERDICT, 7)
+    held = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7, RuleResult("block", "a"))
     assert [message.topic for message in held.messages] == ["out", "held"]
     for message in held.messages:
         check(document, "LabelledReview", json.loads(message.value or b""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamer.kafka import KafkaFault, check_cluster
-from streamer.models.torchscript import ModelError
+from streamer.models.artefact import ModelError
 from streamer.service import can_trace, load_model
 from streamer.settings import Settings
 

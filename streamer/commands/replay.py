@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from streamer.events import Message, Reason, Record, TopicPartition
-from streamer.formats.codec import original
+from streamer.formats.dead_letters import original
 from streamer.kafka import Publisher, TopicReader
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings

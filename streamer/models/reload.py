@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from streamer.models.torchscript import BUNDLED, Manifest, ModelError
+from streamer.models.artefact import BUNDLED, Manifest, ModelError
 from streamer.ports import ModelObserver
 from streamer.settings import Settings, SettingsError
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamer.events import Label, TopicPartition, TrendSample
+from streamer.events import TopicPartition, TrendSample
 from streamer.trends.message import CountDelta, Epoch
 
 _MAX_CELLS = 5_000
 _MAX_BYTES = 400_000  # Of a message's value, about: below the producer's batches.
 _CELL_BYTES = 48  # Of a cell as JSON, without its group.
-_COLUMN: dict[Label, int] = {"positive": 2, "negative": 3, "uncertain": 4}
+_COLUMN: dict[str, int] = {"positive": 2, "negative": 3, "uncertain": 4}
 
 
 def next_epoch(last: CountDelta | None, generation: int, now: int) -> tuple[Epoch, int]:

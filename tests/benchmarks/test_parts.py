@@ -15,7 +15,7 @@ from benchmarks.contenders import there
 from benchmarks.record import Part
 from benchmarks.scale import Point, Sample
 from benchmarks.schedule import Outcome
-from streamer.models.torchscript import BUNDLED, ModelError, read_artefact
+from streamer.models.artefact import BUNDLED, ModelError, read_artefact
 from tests.brokers import Cluster
 from tests.brokers.chain import BOOTSTRAP
 

@@ -18,7 +18,8 @@ from benchmarks.peers.entrants import CONFLUENT, FASTSTREAM, QUIX, TUTORIAL, Ent
 from benchmarks.peers.network import Form, Labeller
 from benchmarks.peers.runs import Sample, rate
 from benchmarks.peers.tuning import reviews_for
-from streamer.models.torchscript import BUNDLED, Model, ModelError, load
+from streamer.models.artefact import BUNDLED, ModelError
+from streamer.models.torchscript import Model, load
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, committed, end_offsets, fill, read_all
 from tests.texts import reviews

@@ -14,7 +14,7 @@ import orjson
 
 import streamer
 from streamer.events import TopicPartition
-from streamer.formats.codec import rfc3339
+from streamer.formats.times import rfc3339
 from streamer.trends import CountDelta, encode, source_key
 from tests.reading import Item
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from streamer.models.torchscript import BUNDLED
+from streamer.models.artefact import BUNDLED
 from streamer.text import Vocabulary
 from tests.failures.feeding import short_reviews
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.models.torchscript import BUNDLED
+from streamer.models.artefact import BUNDLED
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
 from tests.brokers.ports import ReservedPorts

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from streamer.models.torchscript import BUNDLED, Model, ModelError, load, read_artefact, smoothed
+from streamer.models.artefact import BUNDLED, ModelError, read_artefact
+from streamer.models.cost_table import measure_costs, smoothed
+from streamer.models.torchscript import Model, load
 from streamer.text import Encoded
 from tests.texts import reviews
 
@@ -130,7 +132,7 @@ def test_cuda_agrees() -> None:
 
 def test_costs_ascend_with_length_and_size(model: Model) -> None:
     """A longer or a larger batch is never measured cheaper."""
-    table = model.measure_costs(max_reviews=8, max_padded_tokens=2048, budget=0.0)
+    table = measure_costs(model.predict, 256, max_reviews=8, max_padded_tokens=2048, budget=0.0)
     assert table.sizes == (1, 2, 4, 8)
     assert all(list(row) == sorted(row) for row in table.seconds)
     assert all(list(column) == sorted(column) for column in zip(*table.seconds, strict=True))
@@ -171,7 +173,10 @@ def test_refuses_a_directory_that_is_no_artefact(tmp_path: Path) -> None:
         (lambda m: m.update(format=2), "format 2, this version reads format 1"),
         (lambda m: m.pop("name"), "name: Field required"),
         (lambda m: m["tokeniser"].update(normalisation=99), "normalisation 99"),
-        (lambda m: m.update(labels=["bad", "good"]), "labels"),
+        (lambda m: m.update(labels=["bad"]), "labels"),
+        (lambda m: m.update(labels=["bad", "bad"]), "none of them twice"),
+        (lambda m: m.update(labels=["bad", "uncertain"]), "no class can have this name"),
+        (lambda m: m.update(labels=["bad", "so-so", "good"]), "more than two a threshold"),
         (lambda m: m.update(max_tokens=0), "max_tokens"),
         (lambda m: m["sha256"].pop("model.pt"), "no sha256 for model.pt"),
         (lambda m: m["sha256"].update({"../../etc/passwd": "0"}), "sha256"),

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.events import Action, Label, Prediction
+from streamer.events import Action, Prediction, RuleResult
 from streamer.moderation.patterns import PatternError, any_of, compiled
-from streamer.moderation.rules import Rule, RuleResult, Rules, Scalar
+from streamer.moderation.rules import Rule, Rules, Scalar
 
 
-def prediction(label: Label = "negative", score: float = 0.1) -> Prediction:
+def prediction(label: str = "negative", score: float = 0.1) -> Prediction:
     return Prediction(label, score, max(score, 1 - score), 5, False)
 
 
@@ -54,7 +54,7 @@ def test_what_no_rule_matches_is_left_to_the_default() -> None:
         (0.2, "positive", False),
     ],
 )
-def test_score_bounds_are_inclusive_and_labels_alternatives(score: float, label: Label, held: bool) -> None:
+def test_score_bounds_are_inclusive_and_labels_alternatives(score: float, label: str, held: bool) -> None:
     """Both of the model's verdict."""
     rule = Rule("a", "block", labels=("negative", "uncertain"), score_min=0.1, score_max=0.3)
     assert matches(rule, judged=prediction(label, score)) is held
@@ -151,7 +151,7 @@ def test_no_text_makes_a_search_slow(pattern: str) -> None:
 
 
 WORDS = ["bad", "worse", "傻逼", "ok"]
-LABELS: list[Label] = ["positive", "negative", "uncertain"]
+LABELS: list[str] = ["positive", "negative", "uncertain"]
 ACTIONS: list[Action] = ["allow", "review", "block"]
 
 
@@ -209,7 +209,7 @@ def test_the_first_rule_all_of_whose_conditions_hold_wins(
     text: str,
     group: str | None,
     fields: dict[str, object],
-    label: Label,
+    label: str,
     score: float,
 ) -> None:
     """Else the default; however the work is divided between reading and judging."""

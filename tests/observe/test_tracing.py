@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from streamer.events import CommitOutcome, Headers, Prediction, Record
 from streamer.observe.tracing import Spans, start
-from streamer.pipeline.pipeline import Limits
+from streamer.pipeline.limits import Limits
 from streamer.ports import NullTracer, Tracer
 from streamer.settings import Settings, SettingsError, load
 from streamer.text import Encoded

@@ -11,10 +11,14 @@ import orjson
 import pytest
 
 from streamer.events import CommitOutcome, Message, Prediction, Record, TopicPartition
-from streamer.formats.codec import Decoder, Encoder
+from streamer.formats.decode import Decoder
+from streamer.formats.encode import Encoder
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.batching import CostTable
-from streamer.pipeline.pipeline import Limits, Pipeline, Predictor, TooManyDeadLetters
+from streamer.pipeline.inference import Predictor, ServingModel
+from streamer.pipeline.limits import Limits
+from streamer.pipeline.pipeline import Pipeline
+from streamer.pipeline.reading import TooManyDeadLetters
 from streamer.ports import Predict, Tracer
 from streamer.text import PAD, UNKNOWN, Encoded, Vocabulary
 
@@ -115,24 +119,28 @@ class Bench:
     """A pipeline, its ends, and its metrics."""
 
     def __init__(self, limits: Limits, predict: Predict = predict, tracer: Tracer | None = None) -> None:
-        self._judge_all = predict
+        self._predict_all = predict
         self.source, self.delivery, self.metrics = Source(), Delivery(), Metrics()
         self.predicted: list[int] = []
         costs = CostTable((1, 100), (1, 64), ((1e-6, 1e-5), (1e-5, 1e-4)))
         self.pipeline = Pipeline(
             self.source,
             self.delivery,
-            Predictor(VOCABULARY, 16, self._predict_batch, costs),
-            Decoder(),
-            Encoder("labelled", "dead", "group", "model", "1"),
-            limits,
-            self.metrics,
+            model=ServingModel(
+                Predictor(VOCABULARY, 16, self._predict_batch, costs),
+                Encoder(
+                    topic="labelled", dead_letter_topic="dead", group_id="group", model_name="model", model_version="1"
+                ),
+            ),
+            decoder=Decoder(),
+            limits=limits,
+            observer=self.metrics,
             tracer=tracer,
         )
 
     def _predict_batch(self, reviews: Sequence[Encoded]) -> list[Prediction]:
         self.predicted.append(len(reviews))
-        return self._judge_all(reviews)
+        return self._predict_all(reviews)
 
     async def until(self, sent: int) -> None:
         async with asyncio.timeout(5):

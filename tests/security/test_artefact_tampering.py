@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from streamer.models.torchscript import BUNDLED, ModelError, load
+from streamer.models.artefact import BUNDLED, ModelError
+from streamer.models.torchscript import load
 
 Change = Callable[[dict[str, Any]], object]
 

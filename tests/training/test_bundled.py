@@ -11,9 +11,9 @@ import pytest
 
 import streamer
 from streamer.models.torchscript import load
-from training.card import model_card
-from training.export import golden_scores
-from training.golden import GOLDEN
+from training.evaluation.model_card import model_card
+from training.model.export import golden_scores
+from training.model.golden_texts import GOLDEN_TEXTS
 
 BUNDLED = Path(streamer.__file__).parent / "bundled"
 
@@ -40,7 +40,7 @@ def test_the_golden_texts_have_their_scores(manifest: dict[str, Any]) -> None:
     golden = json.loads((BUNDLED / "golden.json").read_text(encoding="utf-8"))
     vocabulary = (BUNDLED / "vocabulary.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
     actual = golden_scores(BUNDLED / "model.pt", vocabulary, manifest["max_tokens"])
-    assert [item["text"] for item in golden] == list(GOLDEN)
+    assert [item["text"] for item in golden] == list(GOLDEN_TEXTS)
     assert [item["score"] for item in actual] == pytest.approx([item["score"] for item in golden], abs=1e-4)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events import Label, TopicPartition, TrendSample
+from streamer.events import TopicPartition, TrendSample
 from streamer.trends import (
     HOUR,
     MINUTE,
@@ -30,7 +30,7 @@ from streamer.trends import (
 
 SOURCE = TopicPartition("reviews", 3)
 BEGIN = 1_763_712_900  # A whole minute.
-LABELS: tuple[Label, ...] = ("positive", "negative", "uncertain")
+LABELS: tuple[str, ...] = ("positive", "negative", "uncertain")
 
 
 def counted(begin: int, end: int, epoch: int, *cells: Cell, source: TopicPartition = SOURCE) -> bytes:
@@ -38,7 +38,7 @@ def counted(begin: int, end: int, epoch: int, *cells: Cell, source: TopicPartiti
     return encode(CountDelta(source, begin, end, (epoch, 0), cells))
 
 
-def one(second: int, group: str | None = None, label: Label = "positive", count: int = 1) -> Cell:
+def one(second: int, group: str | None = None, label: str = "positive", count: int = 1) -> Cell:
     """A cell of reviews of one label, each with a score of one half."""
     return [second, group, *(count if label == other else 0 for other in LABELS), count * 500_000]
 
@@ -198,7 +198,7 @@ def counts_of(trends: Trends) -> dict[int, int]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
-def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, Label]]) -> None:
+def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, str]]) -> None:
     """However it is cut into releases and commits: the cells' sums are the counts of the records."""
     count_buffer, found = CountBuffer(), Trends()
     count_buffer.assign(SOURCE, (1, 0), 0)

@@ -1,0 +1,106 @@
+"""The labels of a model: their names, their values, and which of them a prediction gets.
+
+An artefact's manifest names them; nothing else in the service does. A result is labelled with one of the model's
+classes, or with UNCERTAIN where the model does not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+UNCERTAIN = "uncertain"
+
+
+class AbstentionBand(NamedTuple):
+    """Scores from `low` up to, but without, `high` are uncertain."""
+
+    low: float
+    high: float
+
+
+_NO_BAND = AbstentionBand(0.5, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """The classes that a model tells apart, in ascending order of their values.
+
+    classes: names; the model's columns in this order. values: what each is worth, in [0, 1], from the least favourable
+    to the most. A review's score is the expected value: with two classes of values 0 and 1, P of the second.
+    band: of two classes, the scores that are uncertain. threshold: of more than two, a review whose likeliest class has
+    a smaller probability than this is uncertain.
+    """
+
+    classes: tuple[str, ...]
+    values: tuple[float, ...]
+    band: AbstentionBand = _NO_BAND
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ValueError("there must be two labels at least, and none of them twice")
+        if UNCERTAIN in self.classes:
+            raise ValueError(f"{UNCERTAIN!r} is what a model that does not decide says; no class can have this name")
+        if len(self.values) != len(self.classes) or list(self.values) != sorted(set(self.values)):
+            raise ValueError("each label needs a value, and the values must ascend")
+        if self.values[0] < 0 or self.values[-1] > 1:
+            raise ValueError("values lie between 0 and 1")
+        if self.binary and self.values != (0.0, 1.0):
+            raise ValueError("of two labels the values are 0 and 1")
+
+    @classmethod
+    def evenly(cls, classes: Sequence[str], band: AbstentionBand | None = None, threshold: float = 0.0) -> LabelSet:
+        """Classes whose values lie evenly between 0 and 1. Raises ValueError where they are no label set."""
+        top = max(1, len(classes) - 1)
+        values = tuple(place / top for place in range(len(classes)))
+        return cls(tuple(classes), values, band or _NO_BAND, threshold)
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, so that the score alone decides."""
+        return len(self.classes) == 2
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All labels that a result can have."""
+        return (*self.classes, UNCERTAIN)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All labels in the order in which counts are written: the most favourable first, UNCERTAIN last."""
+        return (*reversed(self.classes), UNCERTAIN)
+
+    def with_band(self, low: float | None, high: float | None) -> LabelSet:
+        """The same with other ends of the band; None keeps one. Raises ValueError where low is above high."""
+        band = AbstentionBand(self.band.low if low is None else low, self.band.high if high is None else high)
+        if band.low > band.high:
+            raise ValueError(f"{band.low} is above {band.high}")
+        return replace(self, band=band)
+
+    def of_score(self, score: float) -> str:
+        """The label of a score; of two classes."""
+        if score < self.band.low:
+            return self.classes[0]
+        return self.classes[1] if score >= self.band.high else UNCERTAIN
+
+    def expected_value(self, probabilities: Sequence[float]) -> float:
+        """The score of a review: the sum of each class's probability times its value, in [0, 1]."""
+        score = sum(p * value for p, value in zip(probabilities, self.values, strict=True))
+        return min(1.0, max(0.0, score))
+
+    def of_probabilities(self, probabilities: Sequence[float]) -> tuple[str, float]:
+        """The likeliest class and its probability; UNCERTAIN instead of the class below the threshold."""
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        confidence = probabilities[best]
+        return (self.classes[best] if confidence >= self.threshold else UNCERTAIN), confidence
+
+
+# Trend messages of versions before this one do not say what their columns are.
+UNNAMED_COLUMNS = ("positive", "negative", UNCERTAIN)
+
+
+def watched(columns: Sequence[str]) -> str:
+    """Of labels in the order of `LabelSet.columns`, the one whose share trends watch: the least favourable class."""
+    return [label for label in columns if label != UNCERTAIN][-1]

@@ -1,0 +1,165 @@
+"""The artefact: a directory that `python -m training` made, checked before anything of it is opened.
+
+docs/training.md describes its files. A TorchScript file is executable code, so nothing of it is opened before its
+sha256 agrees with the manifest. This module does without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from streamer.labels import AbstentionBand, LabelSet
+from streamer.text import NORMALISATION, Vocabulary
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+FORMAT = 1
+_REQUIRED = ("model.pt", "vocabulary.txt", "golden.json")
+_LARGEST_BYTES = 4 << 30  # Of one file of an artefact.
+
+
+class ModelError(Exception):
+    """The artefact is refused; the message says which file and why."""
+
+
+_PRINTABLE = r"^[!-~](?:[ -~]{0,98}[!-~])?$"  # What goes into logs and metrics.
+
+
+class _Tokeniser(BaseModel):
+    name: Literal["jieba"]
+    version: str
+    normalisation: int
+
+
+class _Band(BaseModel):
+    """Of two labels: scores within are uncertain."""
+
+    low: Annotated[float, Field(ge=0, le=1)]
+    high: Annotated[float, Field(ge=0, le=1)]
+
+
+class _Threshold(BaseModel):
+    """Of more than two labels: below this probability of the likeliest class a review is uncertain."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+_LabelName = Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
+
+
+class Manifest(BaseModel):
+    """What serving reads of manifest.json; the rest is for the model card.
+
+    labels: the classes, from the least favourable to the most. values: what each is worth, in [0, 1]; without them they
+    lie evenly. uncertain: `low` and `high` with two labels, `threshold` with more.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    format: int
+    name: Annotated[str, Field(pattern=_PRINTABLE)]
+    version: Annotated[str, Field(pattern=_PRINTABLE)]
+    labels: Annotated[tuple[_LabelName, ...], Field(min_length=2, max_length=100)]
+    values: tuple[float, ...] | None = None
+    max_tokens: Annotated[int, Field(ge=2, le=4096)]
+    tokeniser: _Tokeniser
+    uncertain: _Band | _Threshold
+    sha256: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")], str]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if isinstance(self.uncertain, _Band) != (len(self.labels) == 2):
+            raise ValueError("uncertain: two labels have a band of low and high, more than two a threshold")
+        self.label_set()  # Raises ValueError.
+        return self
+
+    def label_set(self) -> LabelSet:
+        """The labels with their values, and when none of them is given."""
+        band, threshold = None, 0.0
+        if isinstance(self.uncertain, _Band):
+            band = AbstentionBand(self.uncertain.low, self.uncertain.high)
+        else:
+            threshold = self.uncertain.threshold
+        even = LabelSet.evenly(self.labels, band, threshold)
+        return even if self.values is None else LabelSet(even.classes, self.values, even.band, threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A directory whose files are what the manifest says; nothing of the model has run yet."""
+
+    directory: Path
+    manifest: Manifest
+    vocabulary: Vocabulary
+    golden: tuple[tuple[str, float], ...]
+    script: bytes  # model.pt: the very bytes that were checked.
+
+
+def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
+    """Check the manifest and every file's sha256, then read the vocabulary and the golden texts.
+
+    pin: the sha256 that manifest.json must have, in hex; it stands for all files, whose sha256 it names.
+    Raises ModelError where the directory is missing, damaged, not the pinned one, of another format or tokeniser.
+    """
+    manifest = read_manifest(directory, pin)
+    if missing := [name for name in _REQUIRED if name not in manifest.sha256]:
+        raise ModelError(f"{directory}: manifest.json names no sha256 for {', '.join(missing)}")
+    files = {name: _read(directory / name) for name in manifest.sha256}
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != manifest.sha256[name]:
+            raise ModelError(f"{directory / name}: damaged or changed, its sha256 is not the manifest's")
+    try:
+        lines = files["vocabulary.txt"].decode().removesuffix("\n").split("\n")
+        vocabulary = Vocabulary(lines)
+    except ValueError as error:
+        raise ModelError(f"{directory / 'vocabulary.txt'}: {error}") from None
+    try:
+        pairs = [(item["text"], item["score"]) for item in orjson.loads(files["golden.json"])]
+        golden = tuple((str(text), float(score)) for text, score in pairs)
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(f"{directory / 'golden.json'}: not a list of texts with scores") from None
+    if not golden:
+        raise ModelError(f"{directory / 'golden.json'}: no golden texts to try the model on")
+    return Artefact(directory, manifest, vocabulary, golden, files["model.pt"])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        found = path.stat()
+        # A pipe would be waited for, and a device read without end.
+        if not stat.S_ISREG(found.st_mode):
+            raise ModelError(f"{path}: not a file")
+        if found.st_size > _LARGEST_BYTES:
+            raise ModelError(f"{path}: {found.st_size} bytes, at most {_LARGEST_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+
+
+def read_manifest(directory: Path, pin: str | None = None) -> Manifest:
+    """The manifest alone; what it says of the files is not checked. `pin` and errors as in `read_artefact`."""
+    path = directory / "manifest.json"
+    written = _read(path)
+    if pin is not None and hashlib.sha256(written).hexdigest() != pin.lower():
+        raise ModelError(f"{path}: not the one that model.sha256 names")
+    try:
+        content = orjson.loads(written)
+        if isinstance(content, dict) and content.get("format") != FORMAT:
+            raise ModelError(f"{path}: format {content.get('format')!r}, this version reads format {FORMAT}")
+        manifest = Manifest.model_validate(content)
+    except orjson.JSONDecodeError as error:
+        raise ModelError(f"{path}: not JSON: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"{path}: {wrong}") from None
+    if manifest.tokeniser.normalisation != NORMALISATION:
+        raise ModelError(
+            f"{path}: trained with normalisation {manifest.tokeniser.normalisation}, this version has {NORMALISATION}"
+        )
+    return manifest
