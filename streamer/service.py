@@ -10,8 +10,10 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
+from streamer.events import TopicPartition
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.encode import Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
@@ -21,12 +23,13 @@ from streamer.models.reload import Reloader
 from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
 from streamer.moderation.step import Moderation
+from streamer.observe.cores import available_cores
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
 from streamer.pipeline.inference import Predictor, ServingModel
 from streamer.pipeline.limits import Limits
 from streamer.pipeline.pipeline import Pipeline
-from streamer.ports import Tracer
+from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
 
@@ -41,6 +44,8 @@ _GC_OBJECTS = 100_000
 _GC_SECONDS = 2.0
 # How long closing the connections may take once everything is drained or given up.
 _CLOSE_SECONDS = 5.0
+# A source without offsets is worked to its end, however slowly its results are written.
+_NEVER_SECONDS = 1e8
 
 
 def load_model(settings: Settings, workers: int = 1) -> Model:
@@ -50,7 +55,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.path or BUNDLED,
         chosen.device,
         chosen.precision,
-        chosen.threads or max(1, _cores() // (2 * workers)),
+        chosen.threads or max(1, available_cores() // (2 * workers)),
         settings.output.evidence_tokens,
         chosen.sha256,
     )
@@ -64,11 +69,6 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def predictor(model: Model, settings: Settings) -> Predictor:
@@ -127,17 +127,17 @@ def encoder(settings: Settings, model: Model) -> Encoder:
 
 def limits(settings: Settings) -> Limits:
     """The pipeline's bounds, in seconds instead of milliseconds."""
-    batching, kafka = settings.batching, settings.kafka
+    batching, pipeline = settings.batching, settings.pipeline
     return Limits(
         bucketing=batching.policy == "length",
         max_wait=batching.max_wait_ms / 1000,
         max_reviews=batching.max_reviews,
         max_padded_tokens=batching.max_padded_tokens,
         max_tokens_in_flight=batching.max_tokens_in_flight,
-        commit_interval=kafka.commit_interval_ms / 1000,
-        commit_records=kafka.commit_max_records,
-        revoke_timeout=kafka.revoke_timeout_ms / 1000,
-        drain_timeout=settings.drain_timeout_ms / 1000,
+        commit_interval=pipeline.commit_interval_ms / 1000,
+        commit_records=pipeline.commit_max_records,
+        revoke_timeout=pipeline.revoke_timeout_ms / 1000,
+        drain_timeout=pipeline.drain_timeout_ms / 1000,
         cache_entries=settings.model.cache_entries,
         dead_letter_ratio=settings.dead_letters.max_ratio,
         dead_letter_window=settings.dead_letters.window,
@@ -191,6 +191,24 @@ async def work(
         started(pipeline)
         async with _beside(_collect()):
             await pipeline.run()
+
+
+async def label_all(settings: Settings, source: Source, partition: TopicPartition, delivery: Delivery) -> None:
+    """Label all records of the one partition of a source that ends, without Kafka: a message each, held or not."""
+    model = load_model(settings)
+    bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
+    writing = replace(encoder(settings, model), review_topic=None)
+    pipeline = Pipeline(
+        source,
+        delivery,
+        model=ServingModel(predictor(model, settings), writing),
+        decoder=decoder(settings),
+        limits=bounds,
+        observer=Metrics(),
+        moderation=moderation(settings),
+    )
+    await pipeline.on_assigned([partition])
+    await pipeline.run()
 
 
 def can_trace(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from pydantic import BaseModel
 
 from docs import generate
-from streamer.cli import Exit
+from streamer.commands.exit_codes import Exit
 from streamer.events import (
     DeadLetter,
     Headers,
@@ -36,10 +36,12 @@ from streamer.formats.schema import SCHEMA_ID, LabelledReview, json_schema
 from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
+from streamer.settings.deprecated import RENAMED
 from streamer.trends import CountBuffer
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
 
+PAGES = sorted([*generate.FOLDER.glob("*.md"), *generate.FOLDER.parent.glob("*.md")])
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 ENCODER = Encoder(
     topic="out",
@@ -74,10 +76,14 @@ def test_a_difference_is_told_and_repaired(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_page_without_a_place_for_a_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rather than left without the table."""
+    """By its name, rather than left without the table."""
     (tmp_path / "operations.md").write_text("# Operations\n")
     monkeypatch.setattr(generate, "FOLDER", tmp_path)
-    with pytest.raises(SystemExit, match="0 places for the settings"):
+    with pytest.raises(SystemExit, match=r"operations\.md: 0 places for the settings"):
+        generate.main([])
+    (tmp_path / "operations.md").write_text(OPERATIONS)
+    (tmp_path / "scaling.md").write_text("# Scaling\n")
+    with pytest.raises(SystemExit, match=r"scaling\.md: 0 places for the plan"):
         generate.main([])
 
 
@@ -255,6 +261,16 @@ def _text(headers: Headers) -> dict[str, str]:
     return {name: (content or b"").decode() for name, content in headers}
 
 
+# The pages
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_table_has_a_head(path: Path) -> None:
+    """A blank line in a table makes a second one of its rows, which GitHub shows as text."""
+    blocks = re.findall(r"(?:^\|.*\n)+", path.read_text(), re.MULTILINE)
+    assert [block for block in blocks if not re.match(r"\|.*\n\|[-:| ]+\|\n", block)] == []
+
+
 # The operations page
 
 
@@ -280,8 +296,8 @@ def test_every_setting_is_on_the_page_with_a_meaning() -> None:
 def test_what_the_page_names_is_there() -> None:
     """Settings, variables and metrics in the running text."""
     assert set(re.findall(rf"{PREFIX}[A-Z_0-9]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
-    sections = "|".join(name for name in Settings.model_fields if name != "drain_timeout_ms")
-    assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
+    sections, old = "|".join(Settings.model_fields), {".".join(path) for path in RENAMED}
+    assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | old | {"kafka.security"}
     metrics = {family.name for family in Metrics().registry.collect() if not family.name.startswith("process_")}
     assert {name.removesuffix("_total") for name in re.findall(r"streamer_[a-z_]+", OPERATIONS)} == metrics
 

@@ -23,7 +23,9 @@ LEVELS = {
         "pipeline.lag",
         "pipeline.sequencer",
         "planning.plan",
+        "planning.profile",
         "planning.queueing",
+        "planning.worker",
         "ports",
         "text",
         "trends",
@@ -108,6 +110,32 @@ def test_imports_point_downward(name: str) -> None:
         if other in STREAMER and unit(other) != unit(name) and level(other) not in BELOW[level(name)]
     ]
     assert wrong == [], f"{name} is of level {level(name)}"
+
+
+# What builds the concrete objects imports another such room only to run it, never as a utility.
+RUNS = {
+    "__main__": {"cli"},
+    "cli": {"commands"},
+    "commands": {"service", "planning", "dashboard", "demo"},
+    "demo": {"service", "dashboard"},
+    "planning": {"service"},
+    "dashboard": {"service"},
+    "service": set(),
+}
+COMMANDS = [name for name in STREAMER if unit(name) == "commands"]
+
+
+@pytest.mark.parametrize("name", [name for name in STREAMER if level(name) == TOP])
+def test_the_top_runs_what_is_beside_it(name: str) -> None:
+    """And shares what several need through a lower room."""
+    beside = {unit(other) for other in imported(STREAMER[name]) if other in STREAMER and level(other) == TOP}
+    assert beside - {unit(name)} <= RUNS[unit(name)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_imports_another(name: str) -> None:
+    """What two of them share is in a lower room."""
+    assert {other for other in imported(STREAMER[name]) if other in COMMANDS} == set()
 
 
 @pytest.mark.parametrize("name", STREAMER)

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from streamer.commands.watch import RecentLabels, ResultLine, printable, result_line, watch
+from streamer.commands.watch import RecentLabels, ResultLine, result_line, watch
 from streamer.events import Record
 from streamer.kafka import TopicMissing
 from streamer.settings import KafkaSettings, OutputSettings, Settings
@@ -106,19 +106,6 @@ def test_a_result_is_what_the_event_says() -> None:
 def test_what_is_no_event_is_no_result(value: bytes | None) -> None:
     """Whoever wrote it."""
     assert result_line(record(value)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("好看 emoji 😀 é", "好看 emoji 😀 é"),
-        ("\x1b[31mred\x1b[0m\r\n", " [31mred [0m  "),
-        ("\x9b1m \x7f \u202eabc\u2028", " 1m    abc "),
-    ],
-)
-def test_what_a_terminal_acts_upon_becomes_a_space(text: str, shown: str) -> None:
-    """C0, C1, and what turns the direction of writing."""
-    assert printable(text) == shown
 
 
 def test_labels_are_counted_for_a_minute() -> None:

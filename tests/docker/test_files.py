@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from streamer import __version__
-from streamer.settings import PREFIX, Settings, load
+from streamer.settings import PREFIX, PipelineSettings, Settings, load
 from tests.brokers.container import IMAGE as KAFKA_OF_THE_TESTS
 from tests.docker.reading import (
     DOCKER,
@@ -215,9 +215,9 @@ def test_the_broker_may_run_what_it_unpacks() -> None:
 
 def test_processes_have_time_to_drain() -> None:
     """Docker and Kubernetes kill later than the worker gives up."""
-    drain = Settings.model_fields["drain_timeout_ms"].default / 1000
+    drain = PipelineSettings().drain_timeout_ms / 1000
     assert int(services()["streamer"]["stop_grace_period"].removesuffix("s")) >= drain + 10
-    drain = int(pod_environment()["STREAMER_DRAIN_TIMEOUT_MS"]) / 1000
+    drain = int(pod_environment()["STREAMER_PIPELINE__DRAIN_TIMEOUT_MS"]) / 1000
     assert deployment()["terminationGracePeriodSeconds"] >= drain + 10
 
 

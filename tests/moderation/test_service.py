@@ -109,7 +109,7 @@ def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: P
         "STREAMER_DELIVERY": "exactly_once",
         "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "15000",
         "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
-        "STREAMER_KAFKA__COMMIT_INTERVAL_MS": "300",
+        "STREAMER_PIPELINE__COMMIT_INTERVAL_MS": "300",
     }
     produced = put(job, rows(4_000))
     for number in range(2):
