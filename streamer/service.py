@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from streamer.formats.codec import Decoder, Encoder
-from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
+from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, read_backwards
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import BUNDLED, Manifest, Model, load
 from streamer.moderation.rules import Rule, Rules
@@ -23,6 +23,7 @@ from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
 from streamer.ports import Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
+from streamer.trends.publisher import TrendDelivery, TrendPublisher
 
 log = logging.getLogger(__name__)
 
@@ -215,14 +216,27 @@ def _delivery(
     settings: Settings, consumer: Consumer, count_buffer: CountBuffer | None, metrics: Metrics
 ) -> AtLeastOnce | TrendDelivery | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
-    counts = None
+    timeout = kafka.request_timeout_ms / 1000
+    trends = None
     if count_buffer is not None:
-        counts = TrendPublisher(kafka, settings.trend_topic, count_buffer, lambda: consumer.generation, metrics.counted)
+        trends = TrendPublisher(
+            settings.trend_topic,
+            count_buffer,
+            open_reader=lambda: read_backwards(kafka, settings.trend_topic, timeout),
+            generation=lambda: consumer.generation,
+            on_published=metrics.counted,
+        )
     if settings.delivery == "exactly_once":
-        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
+        return ExactlyOnce(
+            kafka,
+            compression,
+            transaction_timeout_ms=kafka.transaction_timeout_ms,
+            prefix=kafka.transactional_id_prefix,
+            participant=trends,
+        )
     publisher = Publisher(kafka, compression)
     delivery = AtLeastOnce(publisher, consumer)
-    return delivery if counts is None else TrendDelivery(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
+    return delivery if trends is None else TrendDelivery(delivery, publisher, trends, timeout)
 
 
 @contextlib.asynccontextmanager

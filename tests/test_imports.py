@@ -29,7 +29,7 @@ LEVELS = {
         "trends",
     },
     3: {"files", "kafka", "models", "observe"},
-    4: {"pipeline"},
+    4: {"pipeline", "trends.publisher", "trends.recovery"},
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 TOP = 5  # Everything else: what builds the concrete objects.

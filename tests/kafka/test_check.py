@@ -18,11 +18,20 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its own __a
 from pydantic import SecretStr
 
 from streamer.demo.embedded_broker import EmbeddedBroker
-from streamer.kafka.check.checks import check_cluster, ensure_topics
-from streamer.kafka.check.connectivity import advertised, reach
-from streamer.kafka.check.findings import Finding, agreement, apart, durability, permission, room
-from streamer.kafka.cluster import Topic, TopicRefused, connected
-from streamer.kafka.protocol import Operation, operations
+from streamer.kafka.check.checks import check_cluster
+from streamer.kafka.check.connectivity import check_advertised_listeners, connection_failure
+from streamer.kafka.check.findings import (
+    Finding,
+    durability,
+    output_partitions,
+    permission,
+    record_size,
+    transactional_ids,
+    trend_partitions,
+)
+from streamer.kafka.check.topics import ensure_topics
+from streamer.kafka.cluster import InitProducerIdOutcome, Topic, TopicCreationRefused, connected
+from streamer.kafka.protocol import Operation, authorized_operations
 from streamer.settings import (
     InputSettings,
     KafkaSettings,
@@ -147,8 +156,8 @@ async def test_the_trends_topic_is_looked_for_where_it_is_used(cluster: Cluster)
     assert {f"permission to {verb} trends topic '{wanted.trend_topic}'" for verb in ("read", "write")} <= {
         finding.subject for finding in findings
     }
-    assert apart(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
-    assert apart(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
+    assert trend_partitions(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
+    assert trend_partitions(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
 
 
 @pytest.mark.requires("admin")
@@ -157,7 +166,7 @@ async def test_a_refused_topic_says_why(cluster: Cluster) -> None:
     errors = of(await check_cluster(settings(cluster.bootstrap), True, 3, 100), "error")
     assert len(errors) == 3
     assert all("was not made" in detail and "100" in detail for detail in errors.values())
-    with pytest.raises(TopicRefused, match="100"):
+    with pytest.raises(TopicCreationRefused, match="100"):
         await ensure_topics(settings(cluster.bootstrap), 3, 100)
 
 
@@ -185,7 +194,7 @@ async def test_a_broker_that_does_not_tell_is_no_error() -> None:
         broker.create_topic("reviews.dlq", 1)
         findings = await check_cluster(wanted, False, 2, 1)
     assert of(findings, "error") == {}
-    told = {subject for subject, detail in of(findings, "ok").items() if detail == "not told by the broker"}
+    told = {subject for subject, detail in of(findings, "ok").items() if detail == "not reported by the broker"}
     assert told == {
         "record size of dead-letter topic 'reviews.dlq'",
         "permission to read input topic 'reviews'",
@@ -213,9 +222,9 @@ async def test_one_bootstrap_server_is_enough(cluster: Cluster) -> None:
 async def test_a_broker_at_an_address_that_nobody_reaches_is_an_error() -> None:
     """Wrong advertised listeners are what most often keeps a client out."""
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:2")
-    (found,) = await advertised(kafka, {1: ("127.0.0.1", 2), 7: ("127.0.0.1", 1)})
+    (found,) = await check_advertised_listeners(kafka, {1: ("127.0.0.1", 2), 7: ("127.0.0.1", 1)})
     assert (found.severity, found.subject) == ("error", "broker 7")
-    assert "says to be at 127.0.0.1:1" in found.detail
+    assert "advertises 127.0.0.1:1" in found.detail
     assert "advertised.listeners" in found.detail
 
 
@@ -230,7 +239,9 @@ async def test_a_broker_at_an_address_that_nobody_reaches_is_an_error() -> None:
 async def test_the_wrong_protocol_is_named(cluster: Cluster, security: SecuritySettings) -> None:
     """A broker does not say what it expects: it hangs up."""
     address = cluster.bootstrap.split(",")[0]
-    why = await reach(KafkaSettings(bootstrap_servers=address, security=security, request_timeout_ms=5000), address)
+    why = await connection_failure(
+        KafkaSettings(bootstrap_servers=address, security=security, request_timeout_ms=5000), address
+    )
     assert why == f"it hung up on {security.protocol}: does kafka.security.protocol name the listener's own?"
 
 
@@ -305,15 +316,15 @@ def grant(cluster: NodeCluster, kind: ResourceType, name: str, operation: AclOpe
 
 def test_the_bits_of_what_is_allowed() -> None:
     """Bit n is the operation with code n; the smallest integer is silence."""
-    assert operations(1 << 3 | 1 << 8 | 1 << 10) == frozenset((Operation.READ, Operation.DESCRIBE))
-    assert operations(0) == frozenset()
-    assert operations(-(1 << 31)) is None
+    assert authorized_operations(1 << 3 | 1 << 8 | 1 << 10) == frozenset((Operation.READ, Operation.DESCRIBE))
+    assert authorized_operations(0) == frozenset()
+    assert authorized_operations(-(1 << 31)) is None
 
 
 @pytest.mark.parametrize(("count", "severity"), [(4, "ok"), (3, "warning"), (8, "warning")])
 def test_partition_counts_should_agree(count: int, severity: str) -> None:
     """Order is kept with any; joins by partition are not."""
-    found = agreement(Topic("in", 4, 1), Topic("out", count, 1))
+    found = output_partitions(Topic("in", 4, 1), Topic("out", count, 1))
     assert found.severity == severity
     assert severity == "ok" or "in order" in found.detail
 
@@ -324,7 +335,7 @@ def test_partition_counts_should_agree(count: int, severity: str) -> None:
 def test_a_dead_letter_is_larger_than_its_record(size: int | None, severity: str) -> None:
     """By its headers; a topic that takes no larger records than the input topic would stop the service."""
     source = Topic("in", 1, 1, max_message_bytes=1_000_000)
-    assert room(source, Topic("dlq", 1, 1, max_message_bytes=size), "dead-letter topic").severity == severity
+    assert record_size(source, Topic("dlq", 1, 1, max_message_bytes=size), "dead-letter topic").severity == severity
 
 
 @pytest.mark.parametrize(
@@ -336,7 +347,7 @@ def test_a_dead_letter_is_larger_than_its_record(size: int | None, severity: str
         (3, 1, "warning", "one broker only"),
         (3, 2, "ok", "min.insync.replicas 2"),
         (3, 3, "warning", "nothing can be written"),
-        (3, None, "ok", "not told"),
+        (3, None, "ok", "not reported"),
     ],
 )
 def test_what_is_acknowledged_should_survive_a_broker(
@@ -348,10 +359,18 @@ def test_what_is_acknowledged_should_survive_a_broker(
     assert word in found.detail
 
 
-def test_a_permission_is_there_missing_or_not_told() -> None:
-    """Only what is told to be missing is an error."""
-    told = [
+def test_a_permission_is_granted_missing_or_not_reported() -> None:
+    """Only one that is reported as missing is an error."""
+    severities = [
         permission(allowed, Operation.READ, "topic", None).severity
         for allowed in ({Operation.READ}, {Operation.WRITE}, frozenset[Operation](), None)
     ]
-    assert told == ["ok", "error", "error", "ok"]
+    assert severities == ["ok", "error", "error", "ok"]
+
+
+@pytest.mark.parametrize("outcome", InitProducerIdOutcome)
+def test_only_a_granted_transactional_id_is_ok(outcome: InitProducerIdOutcome) -> None:
+    """All other outcomes are errors that name the prefix."""
+    found = transactional_ids(outcome, "streamer", 60_000, None)
+    assert found.subject == "transactional ids 'streamer/...'"
+    assert found.ok == (outcome is InitProducerIdOutcome.GRANTED)

@@ -40,7 +40,9 @@ class Stream:
 
     def worker(self, transaction_timeout_ms: int = 60_000, **settings: int) -> ExactlyOnce:
         """A delivery that has no partitions yet; closed at the end of the test."""
-        worker = ExactlyOnce(self.kafka.model_copy(update=settings), "none", transaction_timeout_ms)
+        worker = ExactlyOnce(
+            self.kafka.model_copy(update=settings), "none", transaction_timeout_ms=transaction_timeout_ms
+        )
         self._resources.push_async_callback(worker.stop)
         return worker
 

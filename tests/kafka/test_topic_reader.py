@@ -12,25 +12,25 @@ from confluent_kafka import Producer
 
 from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.events import Record, TopicPartition
-from streamer.kafka import BrokerUnreachable, TopicMissing, TopicReader
+from streamer.kafka import BrokerUnreachable, KafkaFault, TopicMissing, TopicReader, read_backwards
 from streamer.settings import KafkaSettings
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, committed, fill
 
 
-async def read(tail: TopicReader) -> list[Record]:
+async def read(reader: TopicReader) -> list[Record]:
     """Up to where the topic ends now."""
-    ends, records = await tail.ends(), []
+    ends, records = await reader.ends(), []
     async with asyncio.timeout(20):
-        while await tail.positions() != ends:
-            records += await tail.poll(0.1)
+        while await reader.positions() != ends:
+            records += await reader.poll(0.1)
     return records
 
 
 async def begun(bootstrap: str, topic: str, **begin: Any) -> list[bytes | None]:
     """The values that a reader gets which begins like this."""
-    async with TopicReader(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as tail:
-        return [record.value for record in await read(tail)]
+    async with TopicReader(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as reader:
+        return [record.value for record in await read(reader)]
 
 
 def numbered(count: int) -> list[Item]:
@@ -45,9 +45,9 @@ async def test_it_reads_all_partitions_with_all_that_a_record_has(cluster: Clust
         Item(b"%d" % n, b"k", n % 3, (("a", b"1"), ("none", None)), timestamp_ms=1_704_067_200_000) for n in range(9)
     ]
     await asyncio.to_thread(fill, cluster.bootstrap, topic, items)
-    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
-        records = await read(tail)
-        assert await tail.ends() == {TopicPartition(topic, partition): 3 for partition in range(3)}
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as reader:
+        records = await read(reader)
+        assert await reader.ends() == {TopicPartition(topic, partition): 3 for partition in range(3)}
     headers = (("a", b"1"), ("none", None))
     for partition in range(3):
         assert [record for record in records if record.partition == partition] == [
@@ -60,10 +60,10 @@ async def test_from_the_end_there_is_only_what_comes(cluster: Cluster, make_topi
     """From when the block is entered."""
     topic = make_topic()
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
-    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as tail:
-        assert await tail.poll(0.2) == []
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as reader:
+        assert await reader.poll(0.2) == []
         await asyncio.to_thread(fill, cluster.bootstrap, topic, [Item(b"new")])
-        assert [record.value for record in await read(tail)] == [b"new"]
+        assert [record.value for record in await read(reader)] == [b"new"]
 
 
 @pytest.mark.requires("admin")
@@ -88,9 +88,9 @@ async def test_a_group_remembers_how_far_it_was(cluster: Cluster, make_topic: Ma
     """By what was committed, not by what was read; at first it begins at the beginning."""
     topic, group = make_topic(), f"group-{uuid.uuid4().hex}"
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
-    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as tail:
-        assert len(await read(tail)) == 3
-        await tail.commit({TopicPartition(topic, 0): 2})
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as reader:
+        assert len(await read(reader)) == 3
+        await reader.commit({TopicPartition(topic, 0): 2})
     assert await asyncio.to_thread(committed, cluster.bootstrap, group, topic) == {0: 2}
     assert await begun(cluster.bootstrap, topic, group_id=group) == [b"2"]
 
@@ -110,11 +110,11 @@ async def test_positions_reach_the_end_past_what_cannot_be_read(cluster: Cluster
         producer.abort_transaction(10)
 
     await asyncio.to_thread(write)
-    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as tail:
+    async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as reader:
         async with asyncio.timeout(20):  # The marker may come after the producer was told that it is over.
-            while await tail.ends() != {TopicPartition(topic, 0): 3}:
+            while await reader.ends() != {TopicPartition(topic, 0): 3}:
                 await asyncio.sleep(0.05)
-        assert [record.value for record in await read(tail)] == [b"0"]
+        assert [record.value for record in await read(reader)] == [b"0"]
 
 
 async def test_a_topic_that_is_missing_is_not_made(cluster: Cluster) -> None:
@@ -131,3 +131,41 @@ async def test_no_broker_is_told_at_once() -> None:
     with pytest.raises(BrokerUnreachable, match=r"kafka\.bootstrap_servers 127\.0\.0\.1:1"):
         await begun("127.0.0.1:1", "reviews")
     assert time.monotonic() - begin < 5
+
+
+# Backwards
+
+
+def offsets(records: list[Record]) -> list[int]:
+    return [record.offset for record in records]
+
+
+async def test_it_reads_backwards_in_growing_chunks(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Each chunk in order and without a gap to the one read before, up to the beginning; then there is nothing more."""
+    topic = make_topic(1)
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(300))
+    async with read_backwards(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, 30) as reader:
+        assert offsets((await reader.previous([0]))[0]) == list(range(284, 300))
+        assert offsets((await reader.previous([0]))[0]) == list(range(28, 284))
+        assert offsets((await reader.previous([0]))[0]) == list(range(28))
+        assert await reader.previous([0]) == {}
+
+
+async def test_backwards_it_reads_no_further_than_is_allowed(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """And nothing that was written after it began."""
+    topic = make_topic(1)
+    await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(50))
+    kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap)
+    async with read_backwards(kafka, topic, 30, max_offsets=20) as reader:
+        await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(5))
+        assert offsets((await reader.previous([0]))[0]) == list(range(34, 50))
+        assert offsets((await reader.previous([0]))[0]) == list(range(30, 34))
+        assert await reader.previous([0]) == {}
+
+
+async def test_backwards_it_ends_in_time(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """With a fault that names the topic."""
+    topic = make_topic(1)
+    with pytest.raises(KafkaFault, match=topic):
+        async with read_backwards(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, 1.0):
+            await asyncio.sleep(20)

@@ -1,43 +1,33 @@
-"""Counts on a real broker: published with the commit, each offset once, by whichever delivery."""
+"""Counts on a real broker: published with the commit, each offset once, with either delivery."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from confluent_kafka import Producer
 
 from streamer.events import CommitOutcome, Message, TopicPartition, TrendSample
 from streamer.kafka import (
     AtLeastOnce,
     Consumer,
     ExactlyOnce,
-    KafkaFault,
     Publisher,
-    TopicMissing,
-    TrendDelivery,
-    TrendPublisher,
+    read_backwards,
 )
-from streamer.kafka.latest import latest, where
 from streamer.settings import KafkaSettings
-from streamer.trends import SECOND, CountBuffer, CountDelta, Trends, encode, source_key
+from streamer.trends import SECOND, CountBuffer, Trends
+from streamer.trends.publisher import TrendDelivery, TrendPublisher
 from tests.brokers import Cluster, MakeTopic
-from tests.reading import Item, fill, read_all
+from tests.reading import read_all
 
 BEGIN = 1_763_712_900
 DONE, FAILED = CommitOutcome.DONE, CommitOutcome.FAILED
-
-
-def item(source: TopicPartition, begin: int, end: int, partition: int = 0, epoch: int = 1) -> Item:
-    """Counts of a source in a partition of the trends topic."""
-    value = encode(CountDelta(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
-    return Item(value, source_key(source), partition)
 
 
 class Offsets:
@@ -74,13 +64,18 @@ class Stream:
         """The next owner of the partition; those before go on until they are told."""
         self.generation += 1
         count_buffer, generation = CountBuffer(), self.generation
-        counts = TrendPublisher(self.kafka, self.trends, count_buffer, lambda: generation)
+        trends = TrendPublisher(
+            self.trends,
+            count_buffer,
+            open_reader=lambda: read_backwards(self.kafka, self.trends, 20),
+            generation=lambda: generation,
+        )
         delivery: TrendDelivery | ExactlyOnce
         if self.exactly_once:
-            delivery = ExactlyOnce(self.kafka, "none", counts=counts)
+            delivery = ExactlyOnce(self.kafka, "none", participant=trends)
         else:
             publisher = Publisher(self.kafka, "none")
-            delivery = TrendDelivery(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, counts, 20.0)
+            delivery = TrendDelivery(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, trends, 20.0)
         await delivery.start(self.output)
         self.resources.push_async_callback(delivery.stop)
         begin = (await delivery.assigned([self.source])).get(self.source, self.offsets.committed.get(self.source, 0))
@@ -243,46 +238,3 @@ async def test_a_cancelled_commit_of_counts_goes_on(cluster: Cluster, make_topic
         assert await owner.commit() is DONE
         assert await stream.counts() == once(range(9))
         assert stream.offsets.committed == {stream.source: 9}
-
-
-# Where a new owner goes on
-
-
-async def test_the_last_counts_of_each_source_are_found(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """Though others share its partition, thousands came later, and the very last were aborted."""
-    topic = make_topic(1)
-    sources = [TopicPartition("reviews", number) for number in range(3)]
-    items = [item(sources[0], 0, 7), item(sources[0], 7, 9, epoch=2)]
-    items += [item(sources[1], n, n + 1) for n in range(3000)]
-
-    def write() -> None:
-        fill(cluster.bootstrap, topic, items)
-        producer = Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": topic, "log_level": 0})
-        producer.init_transactions(20)
-        producer.begin_transaction()
-        producer.produce(topic, item(sources[0], 9, 11).value, partition=0)
-        producer.produce(topic, b"anything", partition=0)
-        producer.flush(20)
-        producer.abort_transaction(20)
-
-    await asyncio.to_thread(write)
-    found = await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, sources, 30)
-    assert {source: (counted.begin, counted.end, counted.epoch) for source, counted in found.items()} == {
-        sources[0]: (7, 9, (2, 0)),
-        sources[1]: (2999, 3000, (1, 0)),
-    }
-
-
-def test_a_source_has_the_partition_of_its_number() -> None:
-    """Where there is none, the same one each time."""
-    assert [where("t", TopicPartition("reviews", number), 4) for number in range(4)] == [0, 1, 2, 3]
-    assert where("t", TopicPartition("reviews", 9), 4) == where("t", TopicPartition("reviews", 9), 4) < 4
-
-
-async def test_a_topic_that_is_missing_or_out_of_reach_is_told(cluster: Cluster) -> None:
-    """Before anything is counted: from nowhere, everything would count twice."""
-    sources: Sequence[TopicPartition] = [TopicPartition("reviews", 0)]
-    with pytest.raises(TopicMissing, match="no-such-topic"):
-        await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), "no-such-topic", sources, 20)
-    with pytest.raises(KafkaFault, match=r"127\.0\.0\.1:1"):
-        await latest(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "trends", sources, 20)
