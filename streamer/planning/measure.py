@@ -20,6 +20,7 @@ import orjson
 from streamer.demo.reviews import SAMPLES
 from streamer.events import Message, Prediction, Record, Review
 from streamer.formats.codec import Decoder, Encoder
+from streamer.kafka import BATCH_BYTES
 from streamer.models.torchscript import Model
 from streamer.planning.plan import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
@@ -28,7 +29,6 @@ from streamer.settings import Settings
 from streamer.text import Encoded
 
 _REVIEWS = 256
-_PRODUCER_BATCH = 16_384  # aiokafka's max_batch_size, in bytes.
 _OFFLINE = ("decode", "tokenise", "encode")
 
 
@@ -166,7 +166,7 @@ def _bytes(short: Sequence[bytes], long: Sequence[bytes], tokens: float, more: f
     low, high = (sum(map(len, records)) / len(records) for records in (short, long))
     per_token = max(0.0, (high - low) / max(1.0, more - tokens))
     joined = b"".join(long)
-    batches = [joined[at : at + _PRODUCER_BATCH] for at in range(0, len(joined), _PRODUCER_BATCH)]
+    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
     compressed = sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches)
     return Bytes(
         per_review=round(max(0.0, low - per_token * tokens), 1),

@@ -1,4 +1,4 @@
-"""Reading a topic beside the groups: where it begins, what it gives, and where it ends."""
+"""Reading a topic outside of any group: where it begins, what it returns, and where it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.reading import Item, committed, fill
 
 
 async def read(reader: TopicReader) -> list[Record]:
-    """Up to where the topic ends now."""
+    """All records up to the end of the topic as it is now."""
     ends, records = await reader.ends(), []
     async with asyncio.timeout(20):
         while await reader.positions() != ends:
@@ -27,18 +27,18 @@ async def read(reader: TopicReader) -> list[Record]:
     return records
 
 
-async def begun(bootstrap: str, topic: str, **begin: Any) -> list[bytes | None]:
-    """The values that a reader gets which begins like this."""
+async def values_from(bootstrap: str, topic: str, **begin: Any) -> list[bytes | None]:
+    """The values that a reader returns when it begins like this."""
     async with TopicReader(KafkaSettings(bootstrap_servers=bootstrap), topic, **begin) as reader:
         return [record.value for record in await read(reader)]
 
 
 def numbered(count: int) -> list[Item]:
-    """Records of one partition, a second apart from 1 January 2024 on."""
+    """Records that are a second apart, from 1 January 2024 on."""
     return [Item(b"%d" % number, timestamp_ms=1_704_067_200_000 + 1000 * number) for number in range(count)]
 
 
-async def test_it_reads_all_partitions_with_all_that_a_record_has(cluster: Cluster, make_topic: MakeTopic) -> None:
+async def test_it_reads_all_partitions_and_all_fields_of_a_record(cluster: Cluster, make_topic: MakeTopic) -> None:
     """Each partition's records in order."""
     topic = make_topic(3)
     items = [
@@ -56,8 +56,8 @@ async def test_it_reads_all_partitions_with_all_that_a_record_has(cluster: Clust
         ]
 
 
-async def test_from_the_end_there_is_only_what_comes(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """From when the block is entered."""
+async def test_from_the_end_it_reads_only_new_records(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Those written after the block is entered."""
     topic = make_topic()
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
     async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic) as reader:
@@ -72,31 +72,31 @@ async def test_it_begins_at_a_time(cluster: Cluster, make_topic: MakeTopic) -> N
     topic = make_topic()
     late = Item(b"late", timestamp_ms=1_704_067_200_000)
     await asyncio.to_thread(fill, cluster.bootstrap, topic, [*numbered(10), late])
-    assert await begun(cluster.bootstrap, topic, since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
-    assert await begun(cluster.bootstrap, topic, since_ms=1_704_067_300_000) == []
-    assert len(await begun(cluster.bootstrap, topic, since_ms=0)) == 11
+    assert await values_from(cluster.bootstrap, topic, since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
+    assert await values_from(cluster.bootstrap, topic, since_ms=1_704_067_300_000) == []
+    assert len(await values_from(cluster.bootstrap, topic, since_ms=0)) == 11
 
 
 async def test_without_an_index_by_time_it_reads_from_the_beginning() -> None:
-    """As on the embedded broker; the result is the same."""
+    """As on the embedded broker. The result is the same."""
     with EmbeddedBroker({"reviews": 1}) as broker:
         await asyncio.to_thread(fill, broker.bootstrap, "reviews", numbered(10))
-        assert await begun(broker.bootstrap, "reviews", since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
+        assert await values_from(broker.bootstrap, "reviews", since_ms=1_704_067_207_000) == [b"7", b"8", b"9"]
 
 
-async def test_a_group_remembers_how_far_it_was(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """By what was committed, not by what was read; at first it begins at the beginning."""
+async def test_a_group_goes_on_from_its_committed_offset(cluster: Cluster, make_topic: MakeTopic) -> None:
+    """Not from what it has read. Without one it begins at the beginning."""
     topic, group = make_topic(), f"group-{uuid.uuid4().hex}"
     await asyncio.to_thread(fill, cluster.bootstrap, topic, numbered(3))
     async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, group_id=group) as reader:
         assert len(await read(reader)) == 3
         await reader.commit({TopicPartition(topic, 0): 2})
     assert await asyncio.to_thread(committed, cluster.bootstrap, group, topic) == {0: 2}
-    assert await begun(cluster.bootstrap, topic, group_id=group) == [b"2"]
+    assert await values_from(cluster.bootstrap, topic, group_id=group) == [b"2"]
 
 
 @pytest.mark.requires("transactions")
-async def test_positions_reach_the_end_past_what_cannot_be_read(cluster: Cluster, make_topic: MakeTopic) -> None:
+async def test_positions_reach_the_end_past_aborted_records(cluster: Cluster, make_topic: MakeTopic) -> None:
     """An aborted transaction and its marker are offsets without a record."""
     topic = make_topic()
 
@@ -111,25 +111,25 @@ async def test_positions_reach_the_end_past_what_cannot_be_read(cluster: Cluster
 
     await asyncio.to_thread(write)
     async with TopicReader(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, start="beginning") as reader:
-        async with asyncio.timeout(20):  # The marker may come after the producer was told that it is over.
+        async with asyncio.timeout(20):  # The marker may come a little later.
             while await reader.ends() != {TopicPartition(topic, 0): 3}:
                 await asyncio.sleep(0.05)
         assert [record.value for record in await read(reader)] == [b"0"]
 
 
-async def test_a_topic_that_is_missing_is_not_made(cluster: Cluster) -> None:
-    """However often it is asked for."""
+async def test_a_missing_topic_is_not_created(cluster: Cluster) -> None:
+    """However often it is read."""
     topic = f"missing-{uuid.uuid4().hex}"
     for _ in range(2):
         with pytest.raises(TopicMissing, match=topic):
-            await begun(cluster.bootstrap, topic)
+            await values_from(cluster.bootstrap, topic)
 
 
-async def test_no_broker_is_told_at_once() -> None:
-    """By the setting that names it."""
+async def test_an_unreachable_broker_is_an_error_at_once() -> None:
+    """That names the setting."""
     begin = time.monotonic()
     with pytest.raises(BrokerUnreachable, match=r"kafka\.bootstrap_servers 127\.0\.0\.1:1"):
-        await begun("127.0.0.1:1", "reviews")
+        await values_from("127.0.0.1:1", "reviews")
     assert time.monotonic() - begin < 5
 
 

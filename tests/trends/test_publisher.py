@@ -44,7 +44,7 @@ class Offsets:
 
 
 class Stream:
-    """One partition, of which only the offsets matter; its results, and what is counted of them.
+    """One partition, of which only the offsets matter, with topics for its results and their counts.
 
     Each offset has a second of its own; every fourth is a dead letter.
     """
@@ -61,7 +61,7 @@ class Stream:
         self.resources = contextlib.AsyncExitStack()
 
     async def owner(self) -> Owner:
-        """The next owner of the partition; those before go on until they are told."""
+        """The next owner of the partition; former owners go on as long as the test lets them."""
         self.generation += 1
         count_buffer, generation = CountBuffer(), self.generation
         trends = TrendPublisher(
@@ -82,7 +82,7 @@ class Stream:
         return Owner(self, delivery, count_buffer, begin)
 
     async def counts(self) -> dict[int, int]:
-        """How often each offset counts, by a reader of all that is committed."""
+        """How often each offset counts, for a reader of everything that is committed."""
         trends = Trends()
         for record in await asyncio.to_thread(read_all, self.kafka.bootstrap_servers, self.trends):
             assert record.position.partition == self.source.partition
@@ -91,7 +91,7 @@ class Stream:
 
 
 class Owner:
-    """What a pipeline does with a partition, as far as counts go."""
+    """What a pipeline does with a partition, as far as counts are concerned."""
 
     def __init__(
         self, stream: Stream, delivery: TrendDelivery | ExactlyOnce, count_buffer: CountBuffer, begin: int
@@ -129,7 +129,7 @@ pytestmark = [pytest.mark.requires("transactions"), pytest.mark.timeout(300)]
 
 
 async def test_counts_come_with_the_commit_and_not_before(stream: Stream) -> None:
-    """Once each; a commit without anything new publishes nothing."""
+    """Each offset once. A commit without new records publishes nothing."""
     owner = await stream.owner()
     await owner.work(10)
     assert await stream.counts() == {}
@@ -150,7 +150,7 @@ async def test_counts_come_with_the_commit_and_not_before(stream: Stream) -> Non
 
 
 async def test_an_owner_that_crashes_before_its_commit_counts_nothing_twice(stream: Stream) -> None:
-    """Whether its counts were published or not: the next one knows."""
+    """Whether its counts were published or not: the next owner reads the trends topic."""
     first = await stream.owner()
     await first.work(6)
     assert await first.commit() is DONE
@@ -168,7 +168,7 @@ async def test_an_owner_that_crashes_before_its_commit_counts_nothing_twice(stre
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_each_offset_counts_once_whatever_happens(stream: Stream, seed: int) -> None:
-    """Owners that are replaced and go on, commits that get lost or are cancelled, offsets that are set back."""
+    """With owners that are replaced and go on, commits that fail or are cancelled, and offsets that are set back."""
     chance = random.Random(seed)
     owners = [await stream.owner()]
     for _ in range(40):
@@ -201,7 +201,7 @@ async def test_each_offset_counts_once_whatever_happens(stream: Stream, seed: in
 async def test_a_transaction_that_broke_counts_once(
     cluster: Cluster, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """Sent again as a whole, or found to have been committed."""
+    """It is sent again as a whole, or turns out to have been committed."""
     stream = Stream(cluster.bootstrap, make_topic, True)
     method, left = getattr(AIOKafkaProducer, fails), 1
 
@@ -224,7 +224,7 @@ async def test_a_transaction_that_broke_counts_once(
 
 
 async def test_a_cancelled_commit_of_counts_goes_on(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """Else the next one would publish a range that overlaps, of which readers would take a part."""
+    """Otherwise the next one would publish an overlapping range, and readers would count a part of it."""
     stream = Stream(cluster.bootstrap, make_topic, False)
     async with stream.resources:
         owner = await stream.owner()

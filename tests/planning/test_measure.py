@@ -1,0 +1,15 @@
+"""What `streamer plan --measure` takes from the service."""
+
+from __future__ import annotations
+
+import random
+
+from streamer.planning.measure import _bytes
+
+
+def test_compression_is_measured_in_batches_of_the_producers_size() -> None:
+    """Records that repeat every 64 KiB compress well in its batches of 512 KiB, and not at all in 16 KiB."""
+    chance = random.Random(0)
+    records = [chance.randbytes(1024) for _ in range(64)] * 8
+    sizes = _bytes(records, records, 10.0, 20.0)
+    assert sizes.ratio < 0.2
