@@ -16,7 +16,7 @@ from typing import Any
 from streamer.events import TopicPartition
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.encode import Encoder
-from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
+from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, read_backwards
 from streamer.models.artefact import BUNDLED, Manifest
 from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
@@ -32,6 +32,7 @@ from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
+from streamer.trends.publisher import TrendDelivery, TrendPublisher
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,17 @@ def decoder(settings: Settings) -> Decoder:
 def moderation(settings: Settings) -> Moderation | None:
     """The moderation step with the rules of the settings, compiled; None where there are none."""
     given = [
-        Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
+        Rule(
+            name=r.name,
+            action=r.action,
+            labels=r.label,
+            score_min=r.score_min,
+            score_max=r.score_max,
+            groups=r.group,
+            pattern=r.pattern,
+            field=r.field,
+            equals=r.equals,
+        )
         for r in settings.moderation.rules
     ]
     return Moderation(Rules(given, settings.moderation.default)) if given else None
@@ -242,14 +253,27 @@ def _delivery(
     settings: Settings, consumer: Consumer, count_buffer: CountBuffer | None, metrics: Metrics
 ) -> AtLeastOnce | TrendDelivery | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
-    counts = None
+    timeout = kafka.request_timeout_ms / 1000
+    trends = None
     if count_buffer is not None:
-        counts = TrendPublisher(kafka, settings.trend_topic, count_buffer, lambda: consumer.generation, metrics.counted)
+        trends = TrendPublisher(
+            settings.trend_topic,
+            count_buffer,
+            open_reader=lambda: read_backwards(kafka, settings.trend_topic, timeout),
+            generation=lambda: consumer.generation,
+            on_published=metrics.counted,
+        )
     if settings.delivery == "exactly_once":
-        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
+        return ExactlyOnce(
+            kafka,
+            compression,
+            transaction_timeout_ms=kafka.transaction_timeout_ms,
+            prefix=kafka.transactional_id_prefix,
+            participant=trends,
+        )
     publisher = Publisher(kafka, compression)
     delivery = AtLeastOnce(publisher, consumer)
-    return delivery if counts is None else TrendDelivery(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
+    return delivery if trends is None else TrendDelivery(delivery, publisher, trends, timeout)
 
 
 @contextlib.asynccontextmanager

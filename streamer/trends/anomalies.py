@@ -130,7 +130,7 @@ class AnomalyDetector:
                 direction = "back"
             if direction is not None:
                 usual.out = direction != "back"
-                found.append(Alert(group, direction, window, share, middle, low, high))
+                found.append(Alert(group, direction, window, share=share, usual=middle, low=low, high=high))
         if not usual.out and usual.minutes > 1:
             rate = 1 / min(usual.minutes, thresholds.memory)
             usual.dispersion = max(1.0, usual.dispersion + rate * (squared - usual.dispersion))
