@@ -38,8 +38,10 @@ from streamer.settings import PREFIX, Settings
 from streamer.trends import CountBuffer
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
+from tests.markdown import Table, tables
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
+TABLES = tables(OPERATIONS)
 ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
 MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
@@ -250,6 +252,12 @@ def _text(headers: Headers) -> dict[str, str]:
 # The operations page
 
 
+def table_with(*first: str) -> Table:
+    """The table of the operations page with these first columns."""
+    (found,) = (table for table in TABLES if table.header[: len(first)] == first)
+    return found
+
+
 def leaves(model: type[BaseModel], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -263,10 +271,33 @@ VARIABLES = {PREFIX + name.upper().replace(".", "__") for name in SETTINGS}
 
 
 def test_every_setting_is_on_the_page_with_a_meaning() -> None:
-    """Once, and nothing that is no setting."""
-    rows = re.findall(rf"^\| `(\w+)` \| `({PREFIX}\w+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", OPERATIONS, re.MULTILINE)
-    assert sorted(variable for _, variable, *_ in rows) == sorted(VARIABLES)
-    assert all(variable.endswith(name.upper()) and meaning.strip() for name, variable, _, _, meaning in rows)
+    """In a table for its section, once, and nothing that is no setting."""
+    rows = [row for table in TABLES if table.header[:2] == ("setting", "variable") for row in table.rows]
+    variables = [row["variable"].strip("`") for row in rows]
+    assert sorted(variables) == sorted(VARIABLES)
+    for row, variable in zip(rows, variables, strict=True):
+        assert variable.endswith(row["setting"].strip("`").upper())
+        assert all(row.values()), row
+
+
+def test_every_topic_is_on_the_page_with_its_default() -> None:
+    """In one table; the default is that of the settings, by the names of the topics that it is made of."""
+    settings = Settings.model_construct()
+    made = {"<input.topic>": settings.input.topic, "<output.topic>": settings.output.topic}
+    found = {}
+    for row in table_with("topic", "setting").rows:
+        default = row["default"].strip("`")
+        for name, topic in made.items():
+            default = default.replace(name, topic)
+        found[row["setting"].strip("`")] = default
+    assert found == {
+        "input.topic": settings.input.topic,
+        "output.topic": settings.output.topic,
+        "dead_letters.topic": settings.dead_letter_topic,
+        "moderation.review_topic": settings.review_topic,
+        "moderation.verdict_topic": settings.verdict_topic,
+        "trends.topic": settings.trend_topic,
+    }
 
 
 def test_what_the_page_names_is_there() -> None:
@@ -279,14 +310,15 @@ def test_what_the_page_names_is_there() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
-    """All of them."""
-    assert re.findall(r"^\| (\d) \| ", OPERATIONS, re.MULTILINE) == [str(int(code)) for code in sorted(Exit)]
+    """All of them, each with a meaning."""
+    table = table_with("code")
+    assert table.column("code") == [str(int(code)) for code in sorted(Exit)]
+    assert all(all(row.values()) for row in table.rows)
 
 
 def test_every_reason_is_explained() -> None:
-    """Each on a line."""
-    table = OPERATIONS[OPERATIONS.index("| `dlq.reason` |") :].split("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Reason)
+    """Each in a row."""
+    assert [reason.strip("`") for reason in table_with("`dlq.reason`").column("`dlq.reason`")] == list(Reason)
 
 
 def test_counts_are_as_their_schema_says() -> None:
