@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks.contenders import Wiring
 from benchmarks.end_to_end import agreeing, plots, ratios, section
@@ -20,6 +21,7 @@ from benchmarks.peers.runs import Sample, rate
 from benchmarks.peers.tuning import reviews_for
 from streamer.models.artefact import BUNDLED, ModelError
 from streamer.models.torchscript import Model, load
+from tests.benchmarks.figures import bars, points
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, committed, end_offsets, fill, read_all
 from tests.texts import reviews
@@ -220,8 +222,17 @@ def test_the_section_has_a_row_for_each_and_the_ratios() -> None:
     assert "Left out: quix (quixstreams is not installed: make peers)." in text
 
 
-def test_the_plots_are_the_same_for_the_same_figures() -> None:
-    """PNG files."""
-    drawn = plots(figures())
-    assert drawn == plots(figures())
-    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+def test_the_plot_has_a_bar_and_the_rounds_of_each(drawn: list[Figure]) -> None:
+    """The quickest at the top; the same bytes for the same figures."""
+    made = figures()
+    files = plots(made)
+    (axes,) = drawn[0].axes
+    contenders = sorted(made["contenders"].values(), key=lambda each: float(each["reviews_per_second"]))
+    (lengths,) = bars(axes).values()
+    assert lengths == [each["reviews_per_second"] for each in contenders]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [each["about"] for each in contenders]
+    assert [points(line) for line in axes.lines] == [
+        [(run["reviews_per_second"], place) for run in each["runs"]] for place, each in enumerate(contenders)
+    ]
+    assert list(files) == ["end-to-end.png"]
+    assert files == plots(made)
