@@ -1,10 +1,12 @@
-"""What a benchmark draws, as matplotlib was told to draw it."""
+"""What a benchmark draws, as matplotlib was told to draw it; and one thread for the models in this process."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 
@@ -20,3 +22,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     monkeypatch.setattr(Figure, "savefig", keep)
     return found
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Batches here are small, and other tests run beside them: threads would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -275,7 +275,7 @@ def test_latency_end_to_end(bundled: Path, cluster: Cluster, monkeypatch: pytest
 def test_scale_end_to_end(bundled: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, two sizes: figures of each, and a line."""
     monkeypatch.setenv(BOOTSTRAP, cluster.bootstrap)
-    chosen = ("--workers", "2", "--partitions", "6", "--sizes", "4000", "8000", "--base", "1", "6", "4000")
+    chosen = ("--workers", "2", "--partitions", "6", "--sizes", "2000", "4000", "--base", "1", "6", "2000")
     figures = scale.measure(options(scale, *chosen, "--artefact", str(bundled)))
     assert [run["workers"] for run in figures["runs"]] == [1, 2, 1]
     assert figures["runs"][1]["resident_mib_at_end"] > 1.5 * figures["runs"][0]["resident_mib_at_end"]

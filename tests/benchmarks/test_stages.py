@@ -30,7 +30,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
     table = write_csv(folder / "own.csv", synthetic(200), header=("review", "stars"))
     own = ["--csv", str(table), "--text-column", "review", "--label-column", "stars"]
-    assert main(["run", str(folder / "tiny.toml"), *own, "--out", str(folder / "out")]) == 0
+    assert main(["run", str(folder / "tiny.toml"), *own, "--threads", "1", "--out", str(folder / "out")]) == 0
     return folder / "out" / "artefact"
 
 
