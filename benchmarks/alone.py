@@ -16,7 +16,7 @@ import torch
 import uvloop
 
 from streamer.events import Message, Prediction, Record, Review, TopicPartition
-from streamer.formats.codec import Encoder
+from streamer.formats.encode import Encoder
 from streamer.kafka import Consumer, Publisher
 from streamer.models.torchscript import Model
 from streamer.pipeline.batching import Batch, Bucketer

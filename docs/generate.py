@@ -22,12 +22,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from streamer.formats.schema import asyncapi, json_schema
+from streamer.formats.asyncapi import asyncapi
+from streamer.formats.schema import json_schema
 from streamer.observe.metrics import Durations, Metrics
-from streamer.planning.plan import mix, plan, worker_at
+from streamer.planning.plan import Request, plan
 from streamer.planning.profiles import stored
 from streamer.planning.table import show
+from streamer.planning.worker import mix, worker_at
 from streamer.settings import PREFIX, RuleSettings, Settings
+from streamer.settings.deprecated import RENAMED
 from streamer.trends.schema import trend_schema
 
 FOLDER = Path(__file__).resolve().parent
@@ -60,17 +63,18 @@ def generated(folder: Path) -> dict[Path, str]:
     )
     operations = folder / "operations.md"
     text = _read(operations)
-    for name, table in (("settings", settings_tables()), ("metrics", metrics_table())):
-        text = _between(text, name, table)
+    tables = (("settings", settings_tables()), ("renamed", renamed_table()), ("metrics", metrics_table()))
+    for name, table in tables:
+        text = _between(text, operations, name, table)
     scaling = folder / "scaling.md"
     planned = {}
     if scaling.is_file():
         planned[scaling] = _read(scaling)
         for name, table in (("plan", plan_example()), ("rates", plan_table()), ("points", points_table())):
-            planned[scaling] = _between(planned[scaling], name, table)
+            planned[scaling] = _between(planned[scaling], scaling, name, table)
     moderation = folder / "moderation.md"
     if moderation.is_file():
-        planned[moderation] = _between(_read(moderation), "rules", rules_table())
+        planned[moderation] = _between(_read(moderation), moderation, "rules", rules_table())
     return planned | {
         folder / "labelled-review.schema.json": _json(json_schema()),
         folder / "trend.schema.json": _json(trend_schema()),
@@ -87,12 +91,12 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _between(text: str, name: str, content: str) -> str:
-    """The text with new content between `<!-- name -->` and `<!-- /name -->`."""
+def _between(text: str, page: Path, name: str, content: str) -> str:
+    """The page's text with new content between `<!-- name -->` and `<!-- /name -->`."""
     pattern = rf"(<!-- {name}:.*?-->\n).*?(<!-- /{name} -->)"
     replaced, count = re.subn(pattern, lambda found: f"{found[1]}\n{content}\n{found[2]}", text, flags=re.DOTALL)
     if count != 1:
-        raise SystemExit(f"operations.md: {count} places for the {name}, there must be one")
+        raise SystemExit(f"{page.name}: {count} places for the {name}, there must be one")
     return replaced
 
 
@@ -116,6 +120,13 @@ def settings_tables() -> str:
         meaning = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{path[-1]}` | `{variable}` | {_kind(path[-1], described)} | {default} | {meaning} |")
     return "\n".join([*lines[1:], ""])
+
+
+def renamed_table() -> str:
+    """A line for each setting that has a new name."""
+    lines = ["| old name | new name |", "|---|---|"]
+    lines += [f"| `{'.'.join(old)}` | `{'.'.join(new)}` |" for old, new in RENAMED.items()]
+    return "\n".join([*lines, ""])
 
 
 def rules_table() -> str:
@@ -190,7 +201,7 @@ def plan_example() -> str:
     """What `streamer plan --rate 50000` prints, as a block of code."""
     printed = io.StringIO()
     profile = stored("cpu")
-    show(plan(profile, 50_000, 45), profile, Console(file=printed))
+    show(plan(profile, Request(50_000, 45)), profile, Console(file=printed))
     lines = ["$ streamer plan --rate 50000", *printed.getvalue().splitlines()]
     return "\n".join([*(f"    {line}".rstrip() for line in lines), ""])
 
@@ -203,7 +214,7 @@ def plan_table() -> str:
     ]
     profile = stored("cpu")
     for rate in (2_000, 10_000, 50_000, 200_000, 1_000_000):
-        found = plan(profile, rate, 45)
+        found = plan(profile, Request(rate, 45))
         traffic = f"{found.traffic_in.compressed:,.0f} and {found.traffic_out.compressed:,.0f}"
         cells = (rate, found.workers, found.cores, found.hosts, found.partitions, round(found.memory_gib))
         disk = f"{found.disk_gb_per_day / 1000:,.1f}"

@@ -1,29 +1,24 @@
-"""The command line. Every command turns its own errors into a message and an exit code."""
+"""The command line: parses options and calls the command, whose errors become exit codes.
+
+Commands are imported when they are called: `--help` and those that need no model must not wait for torch.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine
-from enum import IntEnum, StrEnum
-from functools import partial
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
-import orjson
 import typer
 
 from streamer import __version__
+from streamer.commands.exit_codes import errors_as_exit_codes, run_command
 from streamer.events import Reason
 from streamer.observe import logs
-from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
-
-if TYPE_CHECKING:
-    from streamer.pipeline.pipeline import Pipeline
-    from streamer.planning.plan import Profile
+from streamer.settings import CONFIG_VARIABLE, Settings, load
 
 app = typer.Typer(
     name="streamer",
@@ -32,33 +27,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+dlq = typer.Typer(help="Work with dead letters.", no_args_is_help=True)
+app.add_typer(dlq, name="dlq")
+rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
+app.add_typer(rules, name="rules")
 
+TableFile = Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")]
+Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not tell.")]
+TextColumn = Annotated[str, typer.Option(help="Column, or dotted path, of the text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Since = Annotated[float | None, typer.Option(min=0, help="Start this many minutes ago instead of now.")]
 
-class Exit(IntEnum):
-    """How the process ends."""
-
-    DONE = 0
-    BUG = 1
-    SETTINGS = 2
-    MODEL = 3
-    BROKER = 4
-    DEAD_LETTERS = 5
-
-
-class Device(StrEnum):
-    """What to plan for."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class Size(StrEnum):
-    """Of a window."""
-
-    SECOND = "second"
-    MINUTE = "minute"
-    HOUR = "hour"
+Device = StrEnum("Device", {"AUTO": "auto", "CPU": "cpu", "CUDA": "cuda"})
+WindowSize = StrEnum("WindowSize", {"SECOND": "second", "MINUTE": "minute", "HOUR": "hour"})
 
 
 def main() -> None:
@@ -88,113 +69,83 @@ def options(
 @app.command()
 def demo(
     input: Annotated[str | None, typer.Option(help="Your own csv or jsonl instead of the samples.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    text_column: TextColumn = "text",
     rows: Annotated[int, typer.Option(min=0, help="How many results to show.")] = 40,
     keep: Annotated[bool, typer.Option("--keep", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Label sample reviews, or a file's, through an embedded Kafka broker."""
-    from streamer.demo import reviews as demonstration
+    from streamer.commands import demo as command
 
-    _settings("WARNING")
-    _run_command(lambda: demonstration.demo(input, text_column, rows, keep))
+    _run(lambda _: command.demo(input, text_column=text_column, rows=rows, keep=keep))
 
 
 @app.command()
 def run(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this host.")] = 1,
-    slot: Annotated[int, typer.Option(hidden=True, help="Which of the workers this process is.")] = -1,
+    slot: Annotated[int, typer.Option(hidden=True, help="Number of this worker, from 0.")] = -1,
 ) -> None:
     """Read reviews from Kafka, publish labels, until SIGTERM or SIGINT."""
-    settings = _settings()
-    if workers > 1 and slot < 0:
-        from streamer.commands.run import supervise
+    from streamer.commands import run as command
 
-        raise typer.Exit(supervise(workers))
-    # Until the worker has its own handlers: nothing is under way yet, and process 1 of a container hears no others.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(Exit.DONE))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _run_command(lambda: _work(settings, workers, slot))
+    settings = _settings(None)
+    if workers > 1 and slot < 0:
+        raise typer.Exit(command.supervise(workers))
+    command.exit_on_early_signals()
+    run_command(lambda: command.run(settings, workers, slot))
 
 
 @app.command()
 def label(
-    file: Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")],
-    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
+    file: TableFile,
+    text_column: TextColumn = "text",
     output: Annotated[str, typer.Option(help="JSON lines; - is standard output.")] = "-",
-    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+    format: Format = None,
 ) -> None:
     """Label a file without Kafka: one JSON line per row, in order."""
-    from streamer.commands.label import label_file
+    from streamer.commands import label as command
 
-    _settings()
-    _run_command(lambda: label_file(file, format, text_column, output))
+    _run(lambda _: command.label(file, format=format, text_column=text_column, output=output), None)
 
 
 @app.command()
 def check(
     create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing.")] = False,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input topic, if created.")] = 6,
-    replication: Annotated[int, typer.Option(help="Of created topics; -1 is the cluster's default.")] = -1,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of the input topic, if created.")] = 6,
+    replication: Annotated[int, typer.Option(help="Replicas of created topics; -1: the cluster's default.")] = -1,
 ) -> None:
-    """Say whether settings, model, brokers, topics and permissions are as the service needs them."""
-    settings = _settings("WARNING")
-    _run_command(lambda: _check(settings, create_topics, partitions, replication))
+    """Check that settings, model, brokers, topics and permissions are as the service needs them."""
+    from streamer.commands import check as command
 
-
-async def _check(settings: Settings, create_topics: bool, partitions: int, replication: int) -> None:
-    from streamer.kafka import KafkaFault, check_cluster
-    from streamer.models.artefact import ModelError
-    from streamer.service import can_trace, load_model
-
-    can_trace(settings)
-    typer.echo("ok       settings: as they should be")
-    if rules := settings.moderation.rules:
-        names = ", ".join(rule.name for rule in rules)
-        typer.echo(f"ok       moderation: {names}; what none of them matches: {settings.moderation.default}")
-    refused: ModelError | None = None
-    try:
-        manifest = load_model(settings).manifest
-        typer.echo(f"ok       model: {manifest.name} {manifest.version} gives its golden scores")
-    except ModelError as error:  # Told at the end: the cluster is worth a look all the same.
-        typer.echo(f"error    model: {error}")
-        refused = error
-    findings = await check_cluster(settings, create_topics, partitions, replication)
-    for finding in findings:
-        typer.echo(f"{finding.severity:8} {finding.subject}: {finding.detail}")
-    if refused is not None:
-        raise refused
-    if wrong := sum(not finding.ok for finding in findings):
-        raise KafkaFault(f"the service cannot run on this cluster: {wrong} of {len(findings)} findings are errors")
+    new = {"partitions": partitions, "replication": replication}
+    _run(lambda settings: command.check(settings, create_topics=create_topics, **new))
 
 
 @app.command()
 def produce(
     file: Annotated[str, typer.Argument(help="csv or jsonl, also .gz; - is standard input.")],
-    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as it goes.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as possible.")] = 0.0,
     key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text; unset, input.text_field.")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="At most so many rows.")] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="How often to send the file.")] = 1,
-    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How many times to send the file.")] = 1,
+    format: Format = None,
 ) -> None:
     """Load a file's rows into the input topic."""
-    from streamer.commands import produce as producing
+    from streamer.commands import produce as command
 
-    settings = _settings("WARNING")
-    options: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
-    _run_command(lambda: producing.produce(settings, file, kind=format, rate=rate, **options))
+    rows: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
+    _run(lambda settings: command.produce(settings, file, format=format, rate=rate, **rows))
 
 
 @app.command()
 def watch(
-    since: Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
+    since: Since = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many results.")] = None,
 ) -> None:
     """Follow the output topic: latest labels, counts and share of negative over the last minute, reviews a second."""
-    from streamer.commands import watch as watching
+    from streamer.commands import watch as command
 
-    settings = _settings("WARNING")
-    _run_command(lambda: watching.watch(settings, since_minutes=since, limit=limit))
+    _run(lambda settings: command.watch(settings, since_minutes=since, limit=limit))
 
 
 @app.command()
@@ -202,238 +153,95 @@ def dashboard(
     demo: Annotated[bool, typer.Option("--demo", help="With an embedded broker and a replayed stream.")] = False,
 ) -> None:
     """Show trends, reviews, the moderators' queue and the workers in a browser, until SIGTERM or SIGINT."""
-
-    def on_ready(address: str) -> None:
-        typer.echo(f"The dashboard is on {address}")
+    from streamer.commands import dashboard as command
 
     if demo:
-        from streamer.demo import dashboard as demonstration
-
-        _settings("WARNING")
-        _run_command(lambda: demonstration.demonstrate(on_ready))
+        _run(lambda _: command.serve_demo())
     else:
-        from streamer.dashboard import serving
-
-        settings = _settings()
-        _run_command(lambda: serving.dashboard(settings, on_ready))
+        _run(command.serve, None)
 
 
 @app.command()
 def trends(
-    since: Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")] = None,
-    window: Annotated[Size, typer.Option(help="Size of the windows.")] = Size.MINUTE,
+    since: Since = None,
+    window: Annotated[WindowSize, typer.Option(help="Size of the windows.")] = WindowSize.MINUTE,
     groups: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 10,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many windows.")] = None,
-    alerts_topic: Annotated[str | None, typer.Option(help="Publish alerts there; unset, trends.alert_topic.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many windows.")] = None,
+    alerts_topic: Annotated[str | None, typer.Option(help="Topic for alerts; unset, trends.alert_topic.")] = None,
 ) -> None:
     """Follow the trends topic: counts by window, the groups that move, alerts."""
-    from streamer.commands import trends as follow
+    from streamer.commands import trends as command
 
-    settings = _settings("WARNING")
-    size = {Size.SECOND: 1, Size.MINUTE: 60, Size.HOUR: 3600}[window]
-    options: dict[str, Any] = {"since_minutes": since, "size": size, "groups": groups, "limit": limit}
-    _run_command(lambda: follow.follow(settings, alert_topic=alerts_topic, **options))
+    size = {WindowSize.SECOND: 1, WindowSize.MINUTE: 60, WindowSize.HOUR: 3600}[window]
+    shown: dict[str, Any] = {"since_minutes": since, "size": size, "groups": groups, "limit": limit}
+    _run(lambda settings: command.follow(settings, alert_topic=alerts_topic, **shown))
 
 
 @app.command()
 def plan(
     rate: Annotated[float, typer.Option(help="Reviews a second.")],
-    mean_tokens: Annotated[float, typer.Option(help="Average length, in tokens as the model reads them.")] = 45.0,
-    device: Annotated[Device, typer.Option(help="auto: CPU, or with --measure what there is.")] = Device.AUTO,
+    mean_tokens: Annotated[float, typer.Option(help="Average length in tokens of the model.")] = 45.0,
+    device: Annotated[Device, typer.Option(help="auto: CPU or, with --measure, the best of this host.")] = Device.AUTO,
     cores_per_host: Annotated[int, typer.Option(help="Cores of a host.")] = 16,
-    utilisation: Annotated[float, typer.Option(help="How busy a worker may be, of 1.")] = 0.7,
-    headroom: Annotated[float, typer.Option(help="Partitions for so many times the workers.")] = 2.0,
+    utilisation: Annotated[float, typer.Option(help="Largest utilisation of a worker, up to 1.")] = 0.7,
+    headroom: Annotated[float, typer.Option(help="Partitions for this many times the workers.")] = 2.0,
     replication: Annotated[int, typer.Option(help="Replicas of the topics.")] = 3,
-    profile: Annotated[Path | None, typer.Option(help="A profile measured elsewhere.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="File of a profile that was measured elsewhere.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this host, without Kafka.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Keep what --measure found in this file.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Save the profile that --measure makes to this file.")] = None,
+    json: AsJson = False,
 ) -> None:
-    """Say how many workers, cores, partitions and bytes a rate of reviews takes, and what latency to expect."""
-    from streamer.planning import plan as planning
-    from streamer.planning.profiles import ProfileError
-    from streamer.planning.table import as_json, show
+    """Compute the workers, cores, partitions and bytes for a rate of reviews, and the latency to expect."""
+    from streamer.commands import plan as command
 
-    try:
-        chosen = _profile(device, profile, measure, save, mean_tokens)
-        planned = planning.plan(chosen, rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
-    except (planning.PlanError, ProfileError) as error:
-        _end(Exit.SETTINGS, str(error))
-    if json:
-        typer.echo(orjson.dumps(as_json(planned, chosen), option=orjson.OPT_INDENT_2).decode())
-    else:
-        show(planned, chosen)
-
-
-def _profile(device: Device, file: Path | None, measured: bool, save: Path | None, mean_tokens: float) -> Profile:
-    from streamer.planning import profiles
-
-    if file is not None and measured:
-        raise profiles.ProfileError("--profile and --measure exclude each other")
-    if save is not None and not measured:
-        raise profiles.ProfileError("--save keeps what --measure found: it needs --measure")
-    if measured:
-        found = _measured(device, mean_tokens)
-        if save is not None:
-            profiles.write(found, save)
-        return found
-    if file is None:
-        return profiles.stored("cuda" if device is Device.CUDA else "cpu")
-    found = profiles.read(file)
-    if device not in (Device.AUTO, found.device):
-        raise profiles.ProfileError(f"{file}: measured on {found.device}, not on {device.value}")
-    return found
-
-
-def _measured(device: Device, mean_tokens: float) -> Profile:
-    settings = _settings("WARNING")
-    if device is not Device.AUTO:
-        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device.value})})
-    # Late: it takes torch, which a plan from a stored profile need not wait for.
-    from streamer.models.artefact import ModelError
-    from streamer.planning.measure import measure
-
-    try:
-        return measure(settings, mean_tokens)
-    except ModelError as error:
-        _end(Exit.MODEL, str(error))
-
-
-dlq = typer.Typer(help="Work with dead letters.", no_args_is_help=True)
-app.add_typer(dlq, name="dlq")
+    request = command.Request(rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
+    source = command.ProfileSource(device.value, profile, measure, save)
+    with errors_as_exit_codes():
+        command.print_plan(request, source, _settings, json=json)
 
 
 @dlq.command("replay")
 def replay(
-    reason: Annotated[list[Reason] | None, typer.Option(help="Only these; may be given again.")] = None,
-    since: Annotated[float | None, typer.Option(min=0, help="Only those of the last so many minutes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, move nothing.")] = False,
+    reason: Annotated[list[Reason] | None, typer.Option(help="Only this reason; repeat the option for more.")] = None,
+    since: Annotated[float | None, typer.Option(min=0, help="Only those at most this many minutes old.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them without moving any.")] = False,
 ) -> None:
-    """Put dead letters back on the input topic, once each."""
-    from streamer.commands import replay as replaying
+    """Publish dead letters to the input topic again, once each."""
+    from streamer.commands import replay as command
 
-    settings = _settings("WARNING")
-    chosen: dict[str, Any] = {
-        "reasons": tuple(reason or ()),
-        "since_minutes": since,
-        "limit": limit,
-        "dry_run": dry_run,
-    }
-    _run_command(lambda: replaying.replay(settings, **chosen))
-
-
-rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
-app.add_typer(rules, name="rules")
+    chosen: dict[str, Any] = {"reasons": tuple(reason or ()), "limit": limit, "dry_run": dry_run}
+    _run(lambda settings: command.replay(settings, since_minutes=since, **chosen))
 
 
 @rules.command("test")
 def test_rules(
-    file: Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")],
-    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; unset, those of the settings.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column, or dotted path, of the text.")] = "text",
-    show: Annotated[int, typer.Option(min=0, help="So many examples of each rule.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    format: Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")] = None,
+    file: TableFile,
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; without it, those of the settings.")] = None,
+    text_column: TextColumn = "text",
+    show: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 0,
+    json: AsJson = False,
+    format: Format = None,
 ) -> None:
-    """Label a file and say what moderation rules would have done to it; Kafka is not touched."""
-    from streamer.commands.rules import try_rules
+    """Label a file and show what moderation rules would have done with it, without Kafka."""
+    from streamer.commands import rules as command
 
-    _settings("WARNING")
-    _run_command(lambda: try_rules(file, format, text_column, rules, show, json))
-
-
-async def _work(settings: Settings, workers: int, slot: int) -> None:
-    from streamer.observe.metrics import Metrics
-    from streamer.service import can_trace, load_model, work
-
-    can_trace(settings)
-    if slot >= 0:
-        settings = _for_worker(settings, slot)
-    load = partial(load_model, settings, workers)
-    await work(settings, load(), Metrics(), _end_with_parent if slot >= 0 else lambda _: None, load)
+    table: dict[str, Any] = {"format": format, "text_column": text_column}
+    _run(lambda _: command.dry_run_rules(file, rules=rules, examples=show, as_json=json, **table))
 
 
-def _for_worker(settings: Settings, slot: int) -> Settings:
-    """What the workers of a host cannot share: the port of the pages, and the name of a static member."""
-    port, member = settings.http.port, settings.kafka.group_instance_id
-    http = settings.http.model_copy(update={"port": port + slot if port else 0})
-    kafka = settings.kafka.model_copy(update={"group_instance_id": f"{member}-{slot}" if member else None})
-    return settings.model_copy(update={"http": http, "kafka": kafka})
+def _run(command: Callable[[Settings], Coroutine[Any, Any, object]], log_level: str | None = "WARNING") -> None:
+    """Run a command with the settings; errors end the process with an exit code."""
+    settings = _settings(log_level)
+    run_command(lambda: command(settings))
 
 
-def _end_with_parent(pipeline: Pipeline) -> None:
-    """Drain when standard input closes: the supervising process has gone, even by kill -9."""
-    loop = asyncio.get_running_loop()
-
-    def closed() -> None:
-        loop.remove_reader(0)
-        logging.getLogger(__name__).info("the supervising process has gone: draining")
-        pipeline.stop()
-
-    loop.add_reader(0, closed)
-
-
-def _settings(log_level: str | None = None) -> Settings:
-    try:
+def _settings(log_level: str | None = "WARNING") -> Settings:
+    """The settings, with logging set up; None logs from `log.level` on. Wrong settings end the process."""
+    with errors_as_exit_codes():
         settings = load()
-    except SettingsError as error:
-        _end(Exit.SETTINGS, str(error))
     logs.set_up(log_level or settings.log.level, settings.log.format)
     return settings
-
-
-def _run_command(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run a command on a fresh loop, and end the process as its error says."""
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(command())
-    except Exception as error:
-        first = _first(error)
-        code = next((code for kinds, code in _codes().items() if isinstance(first, kinds)), None)
-        if code is None:
-            raise
-        _end(code, str(first))
-
-
-def _codes() -> dict[tuple[type[Exception], ...], Exit]:
-    # Late: these take a second, for torch, which a command that goes well and needs no model need not load.
-    from streamer.demo.embedded_broker import BrokerError
-    from streamer.files.source import FileError
-    from streamer.kafka import KafkaFault, TopicMissing
-    from streamer.models.artefact import ModelError
-    from streamer.observe.pages import AddressInUse
-    from streamer.pipeline.reading import TooManyDeadLetters
-    from streamer.pipeline.sequencer import OffsetRegression
-
-    return {
-        (FileError, AddressInUse, TopicMissing, SettingsError): Exit.SETTINGS,
-        (ModelError,): Exit.MODEL,
-        (KafkaFault, BrokerError, OffsetRegression): Exit.BROKER,
-        (TooManyDeadLetters,): Exit.DEAD_LETTERS,
-    }
-
-
-def _first(error: BaseException) -> BaseException:
-    """The error itself, out of the groups that task groups wrap it in."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # Not on this platform.
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-def _end(code: Exit, message: str) -> NoReturn:
-    for line in message.splitlines():
-        typer.echo(f"streamer: {line}", err=True)
-    sys.exit(int(code))
 
 
 if __name__ == "__main__":

@@ -10,21 +10,26 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
-from streamer.formats.codec import Decoder, Encoder
+from streamer.events import TopicPartition
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
 from streamer.models.artefact import BUNDLED, Manifest
 from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
+from streamer.moderation.step import Moderation
+from streamer.observe.cores import available_cores
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
 from streamer.pipeline.inference import Predictor, ServingModel
 from streamer.pipeline.limits import Limits
 from streamer.pipeline.pipeline import Pipeline
-from streamer.ports import Tracer
+from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
 
@@ -39,6 +44,8 @@ _GC_OBJECTS = 100_000
 _GC_SECONDS = 2.0
 # How long closing the connections may take once everything is drained or given up.
 _CLOSE_SECONDS = 5.0
+# A source without offsets is worked to its end, however slowly its results are written.
+_NEVER_SECONDS = 1e8
 
 
 def load_model(settings: Settings, workers: int = 1) -> Model:
@@ -48,7 +55,7 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         chosen.path or BUNDLED,
         chosen.device,
         chosen.precision,
-        chosen.threads or max(1, _cores() // (2 * workers)),
+        chosen.threads or max(1, available_cores() // (2 * workers)),
         settings.output.evidence_tokens,
         chosen.sha256,
     )
@@ -62,11 +69,6 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
-
-
-def _cores() -> int:
-    """Cores that this process may use, which in a container may be fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def predictor(model: Model, settings: Settings) -> Predictor:
@@ -85,24 +87,22 @@ def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format,
-        given.text_field,
-        given.id_field,
-        given.event_time_field,
-        given.group_field,
-        given.max_bytes,
-        rules(settings),
+        value_format=value_format(given.format, given.text_field),
+        id_field=given.id_field,
+        event_time_field=given.event_time_field,
+        group_field=given.group_field,
+        max_bytes=given.max_bytes,
+        keep_fields=any(rule.field is not None for rule in settings.moderation.rules),
     )
 
 
-def rules(settings: Settings) -> Rules | None:
-    """The moderation rules of the settings, compiled; None where there are none."""
-    moderation = settings.moderation
+def moderation(settings: Settings) -> Moderation | None:
+    """The moderation step with the rules of the settings, compiled; None where there are none."""
     given = [
         Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
-        for r in moderation.rules
+        for r in settings.moderation.rules
     ]
-    return Rules(given, moderation.default) if given else None
+    return Moderation(Rules(given, settings.moderation.default)) if given else None
 
 
 def topics(settings: Settings) -> tuple[str, ...]:
@@ -114,31 +114,30 @@ def topics(settings: Settings) -> tuple[str, ...]:
 def encoder(settings: Settings, model: Model) -> Encoder:
     """How the settings say to write results."""
     return Encoder(
-        settings.output.topic,
-        settings.dead_letter_topic,
-        settings.kafka.group_id,
-        model.manifest.name,
-        model.manifest.version,
-        settings.output.include_input,
-        settings.input.format,
-        rules(settings),
-        settings.review_topic,
+        topic=settings.output.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        group_id=settings.kafka.group_id,
+        model_name=model.manifest.name,
+        model_version=model.manifest.version,
+        include_input=settings.output.include_input,
+        value_format=value_format(settings.input.format, settings.input.text_field),
+        review_topic=settings.review_topic,
     )
 
 
 def limits(settings: Settings) -> Limits:
     """The pipeline's bounds, in seconds instead of milliseconds."""
-    batching, kafka = settings.batching, settings.kafka
+    batching, pipeline = settings.batching, settings.pipeline
     return Limits(
         bucketing=batching.policy == "length",
         max_wait=batching.max_wait_ms / 1000,
         max_reviews=batching.max_reviews,
         max_padded_tokens=batching.max_padded_tokens,
         max_tokens_in_flight=batching.max_tokens_in_flight,
-        commit_interval=kafka.commit_interval_ms / 1000,
-        commit_records=kafka.commit_max_records,
-        revoke_timeout=kafka.revoke_timeout_ms / 1000,
-        drain_timeout=settings.drain_timeout_ms / 1000,
+        commit_interval=pipeline.commit_interval_ms / 1000,
+        commit_records=pipeline.commit_max_records,
+        revoke_timeout=pipeline.revoke_timeout_ms / 1000,
+        drain_timeout=pipeline.drain_timeout_ms / 1000,
         cache_entries=settings.model.cache_entries,
         dead_letter_ratio=settings.dead_letters.max_ratio,
         dead_letter_window=settings.dead_letters.window,
@@ -178,6 +177,7 @@ async def work(
             observer=metrics,
             tracer=tracer,
             count_buffer=count_buffer,
+            moderation=moderation(settings),
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -191,6 +191,24 @@ async def work(
         started(pipeline)
         async with _beside(_collect()):
             await pipeline.run()
+
+
+async def label_all(settings: Settings, source: Source, partition: TopicPartition, delivery: Delivery) -> None:
+    """Label all records of the one partition of a source that ends, without Kafka: a message each, held or not."""
+    model = load_model(settings)
+    bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
+    writing = replace(encoder(settings, model), review_topic=None)
+    pipeline = Pipeline(
+        source,
+        delivery,
+        model=ServingModel(predictor(model, settings), writing),
+        decoder=decoder(settings),
+        limits=bounds,
+        observer=Metrics(),
+        moderation=moderation(settings),
+    )
+    await pipeline.on_assigned([partition])
+    await pipeline.run()
 
 
 def can_trace(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from pydantic import BaseModel
 
 from docs import generate
-from streamer.cli import Exit
+from streamer.commands.exit_codes import Exit
 from streamer.events import (
     DeadLetter,
     Headers,
@@ -24,17 +24,19 @@ from streamer.events import (
     Reason,
     Record,
     Review,
+    RuleResult,
     Tombstone,
     TopicPartition,
     TrendSample,
     Weight,
 )
-from streamer.formats.codec import Encoder
-from streamer.formats.schema import SCHEMA_ID, LabelledReview, asyncapi, json_schema
+from streamer.formats.asyncapi import asyncapi
+from streamer.formats.encode import Encoder
+from streamer.formats.schema import SCHEMA_ID, LabelledReview, json_schema
 from streamer.moderation.decisions import decision_on, encode, encode_undo
-from streamer.moderation.rules import Rule, Rules
 from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
+from streamer.settings.deprecated import RENAMED
 from streamer.trends import CountBuffer
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
@@ -42,8 +44,15 @@ from tests.markdown import Table, tables
 
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 TABLES = tables(OPERATIONS)
-ENCODER = Encoder("out", "dead", "group", "bilstm", "1.0.0", include_input=True)
-MODERATING = Encoder("out", "dead", "g", "m", "1", rules=Rules([Rule("a", "block", pattern="a")]), review_topic="held")
+ENCODER = Encoder(
+    topic="out",
+    dead_letter_topic="dead",
+    group_id="group",
+    model_name="bilstm",
+    model_version="1.0.0",
+    include_input=True,
+    review_topic="held",
+)
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
 VERDICT = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
@@ -68,10 +77,14 @@ def test_a_difference_is_told_and_repaired(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_page_without_a_place_for_a_table_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Rather than left without the table."""
+    """By its name, rather than left without the table."""
     (tmp_path / "operations.md").write_text("# Operations\n")
     monkeypatch.setattr(generate, "FOLDER", tmp_path)
-    with pytest.raises(SystemExit, match="0 places for the settings"):
+    with pytest.raises(SystemExit, match=r"operations\.md: 0 places for the settings"):
+        generate.main([])
+    (tmp_path / "operations.md").write_text(OPERATIONS)
+    (tmp_path / "scaling.md").write_text("# Scaling\n")
+    with pytest.raises(SystemExit, match=r"scaling\.md: 0 places for the plan"):
         generate.main([])
 
 
@@ -115,11 +128,11 @@ def test_a_result_is_as_the_schema_says() -> None:
     [
         {"more": 1},
         {"label": None},
-        {"label": "neutral"},
+        {"label": ""},
         {"id": 7},
         {"score": 1.1},
         {"score": "0.5"},
-        {"confidence": 0.4},
+        {"confidence": -0.1},
         {"tokens": -1},
         {"tokens": 1.5},
         {"truncated": 0},
@@ -222,7 +235,7 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for reason in Reason:
         dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
-    held = MODERATING.labelled(Review(RECORD, "a", "r1", 7, None, (0,)), VERDICT, 7)
+    held = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7, RuleResult("block", "a"))
     assert [message.topic for message in held.messages] == ["out", "held"]
     for message in held.messages:
         check(document, "LabelledReview", json.loads(message.value or b""))
@@ -303,8 +316,8 @@ def test_every_topic_is_on_the_page_with_its_default() -> None:
 def test_what_the_page_names_is_there() -> None:
     """Settings, variables and metrics in the running text."""
     assert set(re.findall(rf"{PREFIX}[A-Z_0-9]+", OPERATIONS)) <= VARIABLES | {"STREAMER_CONFIG"}
-    sections = "|".join(name for name in Settings.model_fields if name != "drain_timeout_ms")
-    assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | {"kafka.security"}
+    sections, old = "|".join(Settings.model_fields), {".".join(path) for path in RENAMED}
+    assert set(re.findall(rf"`((?:{sections})\.[a-z_.0-9]+)", OPERATIONS)) <= SETTINGS | old | {"kafka.security"}
     metrics = {family.name for family in Metrics().registry.collect() if not family.name.startswith("process_")}
     assert {name.removesuffix("_total") for name in re.findall(r"streamer_[a-z_]+", OPERATIONS)} == metrics
 

@@ -23,7 +23,9 @@ LEVELS = {
         "pipeline.lag",
         "pipeline.sequencer",
         "planning.plan",
+        "planning.profile",
         "planning.queueing",
+        "planning.worker",
         "ports",
         "text",
         "trends",
@@ -110,6 +112,32 @@ def test_imports_point_downward(name: str) -> None:
     assert wrong == [], f"{name} is of level {level(name)}"
 
 
+# What builds the concrete objects imports another such room only to run it, never as a utility.
+RUNS = {
+    "__main__": {"cli"},
+    "cli": {"commands"},
+    "commands": {"service", "planning", "dashboard", "demo"},
+    "demo": {"service", "dashboard"},
+    "planning": {"service"},
+    "dashboard": {"service"},
+    "service": set(),
+}
+COMMANDS = [name for name in STREAMER if unit(name) == "commands"]
+
+
+@pytest.mark.parametrize("name", [name for name in STREAMER if level(name) == TOP])
+def test_the_top_runs_what_is_beside_it(name: str) -> None:
+    """And shares what several need through a lower room."""
+    beside = {unit(other) for other in imported(STREAMER[name]) if other in STREAMER and level(other) == TOP}
+    assert beside - {unit(name)} <= RUNS[unit(name)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_imports_another(name: str) -> None:
+    """What two of them share is in a lower room."""
+    assert {other for other in imported(STREAMER[name]) if other in COMMANDS} == set()
+
+
 @pytest.mark.parametrize("name", STREAMER)
 def test_each_library_has_its_owners(name: str) -> None:
     """The outside world is behind one module each."""
@@ -138,7 +166,7 @@ def test_serving_never_imports_training(name: str) -> None:
 
 def test_the_walk_finds_what_is_there() -> None:
     """Late imports, submodules by either way of writing; else the tests above would pass on nothing."""
-    assert "streamer.formats.codec" in set(imported(STREAMER["streamer.pipeline.pipeline"]))
+    assert "streamer.formats.decode" in set(imported(STREAMER["streamer.pipeline.pipeline"]))
     assert "aiokafka.errors" in set(imported(STREAMER["streamer.kafka.source"]))
     assert "streamer.text" in {other for path in TRAINING.values() for other in imported(path)}
     assert {"streamer.formats.schema", "streamer.pipeline.batching", "streamer.pipeline.sequencer"} <= set(PURE_MODULES)

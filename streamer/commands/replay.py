@@ -1,4 +1,4 @@
-"""`streamer dlq replay`: dead letters back on the input topic, as they once were."""
+"""`streamer dlq replay`: dead letters back on the input topic, as they were when they were read from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from streamer.events import Message, Reason, Record, TopicPartition
-from streamer.formats.codec import original
+from streamer.formats.dead_letters import original
 from streamer.kafka import Publisher, TopicReader
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
@@ -31,13 +31,13 @@ async def replay(
 ) -> Counter[str]:
     """Put dead letters back on the input topic; prints how many by reason, and returns it.
 
-    1. Go on from where the last replay committed, in the group `<kafka.group_id>.dlq-replay`, to where the topic ends
-       now: what fails again is not replayed again.
-    2. Choose those of the reasons (of all, without any) that died in the last so many minutes, up to `limit`.
+    1. Read from where the last replay committed, in the group `<kafka.group_id>.dlq-replay`, to the present end of the
+       topic: dead letters of replayed records are not replayed in the same run.
+    2. Select those with one of `reasons` (any, if there are none) from the last `since_minutes`, up to `limit`.
     3. Publish them and wait until all are acknowledged.
-    4. Commit past what was read. What was not chosen counts as seen: a later replay does not come back to it.
+    4. Commit past everything that was read, selected or not: a later replay does not come back to it.
 
-    A dry run only counts. A replay that is cut off between 3 and 4 publishes twice rather than never. Run one at a
+    A dry run only counts. A replay that is killed between 3 and 4 publishes twice rather than never. Run one at a
     time. Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
     """
     since_ms = 0 if since_minutes is None else int((time.time() - since_minutes * 60) * 1000)
@@ -52,21 +52,21 @@ async def replay(
             await publisher.start(settings.input.topic)
             stack.push_async_callback(publisher.stop)
         advance = stack.enter_context(progress_bar(f"dead letters {'to replay' if dry_run else 'replayed'}", limit))
-        replayed, passed_over = await _replay(reader, publisher, replay_filter, limit, advance)
-    _print(console or Console(), replayed, passed_over)
+        replayed, skipped = await _replay(reader, publisher, replay_filter, limit, advance)
+    _print(console or Console(), replayed, skipped)
     return replayed
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayFilter:
-    """Which dead letters to take. Pure."""
+    """Selects dead letters, and restores their records. Pure."""
 
     topic: str
     reasons: frozenset[Reason]
     since_ms: int
 
-    def takes(self, record: Record) -> bool:
-        """Whether it is a dead letter of our input topic, of these reasons (or any), and not too old."""
+    def matches(self, record: Record) -> bool:
+        """Whether it is a dead letter of our input topic, has one of the reasons, if any, and is not too old."""
         headers = dict(record.headers)
         reason = _text(headers.get("dlq.reason"))
         return (
@@ -77,15 +77,15 @@ class ReplayFilter:
         )
 
     def message(self, record: Record) -> Message:
-        """The record as it once was on the input topic; its time, too, may mean something.
+        """The record as it was on the input topic, with its timestamp, which may have a meaning.
 
-        It goes to the partition where it was, whatever partitioner put it there: in order among those of its key.
+        It returns to its old partition, whatever partitioner chose that: so it is in order among those of its key.
         """
         headers = dict(record.headers)
         partition = _number(headers.get("dlq.partition"), record.partition)
-        timestamp = _number(headers.get("dlq.timestamp"), record.timestamp)
-        headers_then, time_then = original(record.headers), max(timestamp, 0)
-        return Message(self.topic, record.key, record.value, headers_then, time_then, partition, partition)
+        timestamp = max(0, _number(headers.get("dlq.timestamp"), record.timestamp))
+        key, value = record.key, record.value
+        return Message(self.topic, key, value, original(record.headers), timestamp, partition, partition)
 
 
 async def _replay(
@@ -95,44 +95,44 @@ async def _replay(
     limit: int | None,
     advance: Callable[[int], None],
 ) -> tuple[Counter[str], int]:
-    """How many were replayed, by reason, and how many were read but not chosen."""
+    """How many were replayed, by reason, and how many were read but not selected."""
     replayed: Counter[str] = Counter()
-    passed_over = 0
+    skipped = 0
     ends = await reader.ends()
     while replayed.total() != limit and any(at < ends[p] for p, at in (await reader.positions()).items()):
-        chosen: list[Record] = []
+        selected: list[Record] = []
         positions: dict[TopicPartition, int] = {}
         for record in await reader.poll(_POLL_SECONDS):
-            if replayed.total() + len(chosen) == limit:
+            if replayed.total() + len(selected) == limit:
                 break
             if record.offset >= ends[record.source]:
                 continue
             positions[record.source] = record.offset + 1
-            if replay_filter.takes(record):
-                chosen.append(record)
+            if replay_filter.matches(record):
+                selected.append(record)
             else:
-                passed_over += 1
+                skipped += 1
         if publisher is not None and positions:
-            await (await publisher.send([replay_filter.message(record) for record in chosen]))
+            await (await publisher.send([replay_filter.message(record) for record in selected]))
             await reader.commit(positions)
-        replayed.update(_text(dict(record.headers)["dlq.reason"]) for record in chosen)
-        advance(len(chosen))
-    return replayed, passed_over
+        replayed.update(_text(dict(record.headers)["dlq.reason"]) for record in selected)
+        advance(len(selected))
+    return replayed, skipped
 
 
-def _print(console: Console, replayed: Counter[str], passed_over: int) -> None:
+def _print(console: Console, replayed: Counter[str], skipped: int) -> None:
     for reason, count in replayed.most_common():
         console.out(f"{count:8} {reason}", highlight=False)
-    if passed_over:
-        console.out(f"{passed_over:8} passed over", highlight=False)
+    if skipped:
+        console.out(f"{skipped:8} passed over", highlight=False)
 
 
 def _text(content: bytes | None) -> str:
     return (content or b"").decode(errors="replace")
 
 
-def _number(content: bytes | None, otherwise: int) -> int:
+def _number(content: bytes | None, default: int) -> int:
     try:
         return int(content or b"")
     except ValueError:
-        return otherwise
+        return default

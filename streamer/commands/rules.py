@@ -1,11 +1,11 @@
-"""`streamer rules test`: what moderation rules would have done to a file, by the pipeline that does it live."""
+"""`streamer rules test`: what moderation rules would have done to a file, by the pipeline that applies them live."""
 
 from __future__ import annotations
 
 import asyncio
 import tomllib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,52 +14,54 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from streamer.commands.label import for_files, label_rows, rows
-from streamer.commands.watch import printable
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.files.source import FileError
-from streamer.moderation.decisions import text_of
+from streamer.files.source import open_source, overrides_for_rows
+from streamer.files.tables import FileError
+from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
+from streamer.observe.terminal import printable
+from streamer.service import label_all
 from streamer.settings import ModerationSettings, SettingsError, load
 
 _COLOURS = {"allow": "green", "review": "yellow", "block": "red"}
 
 
-async def try_rules(
-    path: str, kind: str | None, text_column: str, rules: Path | None, show: int, as_json: bool
+async def dry_run_rules(
+    path: str, *, format: str | None, text_column: str, rules: Path | None, examples: int, as_json: bool
 ) -> None:
-    """Label a file's rows and print what the rules, those of the settings unless a file has others, do with each.
+    """Label a file's rows and print what the rules do with each.
 
-    show: examples of each rule. Raises FileError, SettingsError and ModelError.
+    rules: a TOML file of rules; without one, those of the settings. examples: how many to show of each rule. Raises
+    FileError, SettingsError and ModelError.
     """
-    changed: dict[str, Any] = {"output": {"include_input": True}} if show else {}
-    changed |= {"moderation": _moderation(rules)} if rules is not None else {}
-    settings = load(for_files(text_column) | changed)
+    changes: dict[str, Any] = {"output": {"include_input": True}} if examples else {}
+    changes |= {"moderation": _moderation_section(rules)} if rules is not None else {}
+    settings = load(overrides_for_rows(text_column) | changes)
     if not settings.moderation.rules:
         raise SettingsError("moderation.rules: there are none: give --rules FILE.toml")
-    async with rows(path, kind, text_column) as source:
+    async with open_source(path, format, text_column) as source:
         with progress_bar("rows", None) as advance:
-            dry_run = RuleDryRun(text_column, show, advance)
+            dry_run = RuleDryRun(text_column, examples, advance)
             if source is not None:
-                await label_rows(settings, source, dry_run)
+                await label_all(settings, source, source.partition, dry_run)
     if as_json:
         print(orjson.dumps(dry_run.as_json(settings.moderation), option=orjson.OPT_INDENT_2).decode())
     else:
-        Console().print(dry_run.table(settings.moderation))
+        Console().print(dry_run.report(settings.moderation))
 
 
-def _moderation(path: Path) -> dict[str, Any]:
-    """The section of a TOML file, which may be one of all settings."""
+def _moderation_section(path: Path) -> dict[str, Any]:
+    """The section of a TOML file, which may hold all settings."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8")).get("moderation")
+        section = tomllib.loads(path.read_text(encoding="utf-8")).get("moderation")
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not TOML: {error}") from None
-    if not isinstance(found, dict) or not found.get("rules"):
+    if not isinstance(section, dict) or not section.get("rules"):
         raise FileError(f"{path}: no [[moderation.rules]] in it")
-    # The live default is no part of what is tried.
-    return {"default": "allow"} | found
+    # The default of the live settings does not belong to the rules that are tested.
+    return {"default": "allow"} | section
 
 
 class Example(NamedTuple):
@@ -72,97 +74,103 @@ class Example(NamedTuple):
 
 
 class RuleDryRun:
-    """Counts what is decided on each row. Implements `ports.Delivery`."""
+    """Counts the decision on each row. Implements `ports.Delivery`."""
 
-    def __init__(self, text_field: str, show: int, advance: Callable[[int], Any]) -> None:
-        """`show`: how many examples to keep of each rule. `counted` is told how many rows were added."""
+    def __init__(self, text_field: str, examples: int, on_counted: Callable[[int], Any]) -> None:
+        """examples: how many to keep of each rule. `on_counted` is called with the number of rows that were added."""
         self._text_field = text_field
-        self._show = show
-        self._counted = advance
+        self._max_examples = examples
+        self._on_counted = on_counted
         self.rules: Counter[str | None] = Counter()  # None: no rule matched.
         self.actions: Counter[str] = Counter()
-        self.unreadable: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
         self.examples: dict[str | None, list[Example]] = {}
 
     async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Rows come from the first on."""
+        """Rows are read from the first on."""
         return {}
 
     async def revoked(self, _: Sequence[TopicPartition]) -> None:
         """What is counted stays."""
 
     async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
-        """Count these results; done when it returns."""
+        """Count these results; they are counted when it returns."""
         for message in messages:
             headers = dict(message.headers)
             if (reason := headers.get("dlq.reason")) is not None:
-                self.unreadable[reason.decode()] += 1
-            elif message.value is not None:
-                self._add(orjson.loads(message.value))
-        self._counted(len(messages))
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+                self.dead_letters[reason.decode()] += 1
+            elif (result := read_result(message.value)) is not None:
+                self._add(result)
+        self._on_counted(len(messages))
+        counted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        counted.set_result(None)
+        return counted
 
     async def commit(self, _: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """A file has no offsets to keep."""
+        """Do nothing: a file has no offsets to commit."""
         return CommitOutcome.DONE
 
-    def _add(self, event: Mapping[str, Any]) -> None:
-        rule = event.get("rule")
-        self.rules[rule] += 1
-        self.actions[event["action"]] += 1
-        kept = self.examples.setdefault(rule, [])
-        if len(kept) < self._show:
-            text = text_of(event, self._text_field) or ""
-            kept.append(Example(event["source"]["offset"], event["label"], event["score"], text))
+    def _add(self, result: Result) -> None:
+        self.rules[result.rule] += 1
+        self.actions[str(result.action)] += 1
+        kept = self.examples.setdefault(result.rule, [])
+        if len(kept) < self._max_examples:
+            text = text_of(result.input, self._text_field) or ""
+            kept.append(Example(result.source["offset"], result.label, result.score, text))
 
     def as_json(self, moderation: ModerationSettings) -> dict[str, Any]:
-        """What was counted, for scripts."""
+        """The counts, for scripts."""
 
-        def of(rule: str | None, action: str) -> dict[str, Any]:
+        def entry(rule: str | None, action: str) -> dict[str, Any]:
             examples = [example._asdict() for example in self.examples.get(rule, ())]
-            return {"action": action, "reviews": self.rules[rule]} | ({"examples": examples} if self._show else {})
+            with_examples = {"examples": examples} if self._max_examples else {}
+            return {"action": action, "reviews": self.rules[rule]} | with_examples
 
         return {
             "reviews": self.rules.total(),
-            "unreadable": dict(self.unreadable),
+            "unreadable": dict(self.dead_letters),
             "actions": {action: self.actions[action] for action in _COLOURS},
-            "rules": [{"name": rule.name} | of(rule.name, rule.action) for rule in moderation.rules],
-            "default": of(None, moderation.default),
+            "rules": [{"name": rule.name} | entry(rule.name, rule.action) for rule in moderation.rules],
+            "default": entry(None, moderation.default),
             "never_matched": self.never_matched(moderation),
         }
 
     def never_matched(self, moderation: ModerationSettings) -> list[str]:
-        """The rules that decided on nothing."""
+        """The rules that decided on no row."""
         return [rule.name for rule in moderation.rules if not self.rules[rule.name]]
 
-    def table(self, moderation: ModerationSettings) -> Group:
-        """What was counted, for people. Texts are escaped, and control characters do not reach the terminal."""
+    def report(self, moderation: ModerationSettings) -> Group:
+        """The counts, for people. Texts are escaped, and control characters do not reach the terminal."""
+        decisions = [*((rule.name, rule.action) for rule in moderation.rules), (None, moderation.default)]
+        return Group(self._table(decisions), *self._totals(moderation), *self._example_lines(decisions))
+
+    def _table(self, decisions: Sequence[tuple[str | None, str]]) -> Table:
         total = max(1, self.rules.total())
-        decisions = [(rule.name, rule.action) for rule in moderation.rules]
         table = Table("rule", "action", box=None)
         table.add_column("reviews", justify="right")
         table.add_column("share", justify="right")
-        for name, action in (*decisions, (None, moderation.default)):
+        for name, action in decisions:
             shown = Text("none of them" if name is None else name, "dim" if name is None else "")
             count = self.rules[name]
             table.add_row(shown, Text(action, _COLOURS[action]), str(count), f"{count / total:.1%}")
+        return table
+
+    def _totals(self, moderation: ModerationSettings) -> Iterator[Text]:
         counts = ", ".join(f"{self.actions[action]} {action}" for action in _COLOURS)
-        lines = [Text(f"\n{self.rules.total()} reviews: {counts}")]
-        if self.unreadable:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in self.unreadable.most_common())
-            lines.append(Text(f"not labelled: {reasons}"))
-        if never := self.never_matched(moderation):
-            lines.append(Text(f"never matched: {', '.join(never)}", "bold"))
-        for name, action in (*decisions, (None, moderation.default)):
+        yield Text(f"\n{self.rules.total()} reviews: {counts}")
+        if self.dead_letters:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.dead_letters.most_common())
+            yield Text(f"not labelled: {reasons}")
+        if names := self.never_matched(moderation):
+            yield Text(f"never matched: {', '.join(names)}", "bold")
+
+    def _example_lines(self, decisions: Sequence[tuple[str | None, str]]) -> Iterator[Text]:
+        for name, action in decisions:
             if examples := self.examples.get(name):
-                lines.append(Text.assemble(f"\n{name or 'none of them'}: ", (action, _COLOURS[action])))
-                lines += [_line(example) for example in examples]
-        return Group(table, *lines)
+                yield Text.assemble(f"\n{name or 'none of them'}: ", (action, _COLOURS[action]))
+                yield from map(_example_line, examples)
 
 
-def _line(example: Example) -> Text:
+def _example_line(example: Example) -> Text:
     text = " ".join(printable(example.text).split())
-    shown = f"  {example.label:<9} {example.score:.3f}  {text}"
-    return Text(shown, no_wrap=True, overflow="ellipsis")
+    return Text(f"  {example.label:<9} {example.score:.3f}  {text}", no_wrap=True, overflow="ellipsis")

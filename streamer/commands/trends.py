@@ -14,24 +14,16 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from streamer.commands.watch import printable, until_signal
 from streamer.events import Message
-from streamer.formats.codec import cloudevent_headers, rfc3339
+from streamer.formats.cloudevents import cloudevent_headers
+from streamer.formats.times import rfc3339
 from streamer.kafka import Publisher, TopicReader
+from streamer.observe.terminal import printable, until_signal
 from streamer.settings import Settings
-from streamer.trends import ALERT_TYPE, Alert, AlertThresholds, Change, Trends, Window
+from streamer.trends import ALERT_TYPE, Alert, Change, Trends, Window, trends_of
 
 _POLL_SECONDS = 0.25
 _ALERTS_SHOWN = 5
-
-
-def trends_reader(settings: Settings) -> Trends:
-    """A reader of trends as the settings say."""
-    given = settings.trends
-    thresholds = AlertThresholds(
-        given.alert_min_reviews, given.alert_min_minutes, given.alert_sigmas, given.alert_change
-    )
-    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, thresholds)
 
 
 async def follow(
@@ -46,19 +38,19 @@ async def follow(
 ) -> int:
     """Follow the trends topic until SIGINT or SIGTERM, or until `limit` windows were shown; returns how many were.
 
-    1. Merge what is there of the last `since_minutes`: all of it, before anything is judged.
-    2. Merge what comes, and show windows of `size` seconds as they close: a table on a terminal, else a line of JSON
-       for each, with its top groups, and for each alert.
-    3. Publish alerts to `alert_topic`, or the settings' one, and wait until they are acknowledged. Their `ce_id` is the
-       group and the minute: who reads the same topic finds the same alerts.
+    1. Merge all counts of the last `since_minutes` before any minute is checked for alerts.
+    2. Merge new counts, and show windows of `size` seconds as they close: a table on a terminal, elsewhere a line of
+       JSON for each window, with its top groups, and for each alert.
+    3. Publish alerts to `alert_topic`, or to that of the settings, and wait until they are acknowledged. Their `ce_id`
+       is group and minute, so two readers of the same counts publish the same alerts.
 
     Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
     """
     console = console or Console()
-    begin = time.time() - 60 * (since_minutes or 0)
-    since_ms = None if since_minutes is None else max(0, int(begin * 1000))
+    started = time.time() - 60 * (since_minutes or 0)
+    since_ms = None if since_minutes is None else max(0, int(started * 1000))
     alert_topic = alert_topic or settings.trends.alert_topic
-    trends = trends_reader(settings)
+    trends = trends_of(settings.trends)
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(TopicReader(settings.kafka, settings.trend_topic, since_ms=since_ms))
         publisher = None
@@ -69,7 +61,7 @@ async def follow(
         stopping = stack.enter_context(until_signal())
         show = stack.enter_context(_screen(console, trends, size, groups))
         ends = await reader.ends()
-        shown, caught_up, next_start = 0, False, -(-int(begin) // size) * size
+        shown, caught_up, next_start = 0, False, -(-int(started) // size) * size
         while not stopping.is_set() and shown != limit:
             for record in await reader.poll(_POLL_SECONDS):
                 trends.merge(record.value, record.timestamp / 1000)
@@ -109,7 +101,7 @@ def _screen(console: Console, trends: Trends, size: int, groups: int) -> Iterato
 
         def lines(windows: Sequence[Window], alerts: Sequence[Alert]) -> None:
             for window in windows:
-                console.out(_json(described(trends, window, size, groups)), highlight=False)
+                console.out(_json(window_json(trends, window, size, groups)), highlight=False)
             for alert in alerts:
                 console.out(_json({"alert": alert.event()}), highlight=False)
 
@@ -125,14 +117,14 @@ def _screen(console: Console, trends: Trends, size: int, groups: int) -> Iterato
         yield board
 
 
-def described(trends: Trends, window: Window, size: int, groups: int) -> dict[str, Any]:
-    """A window with its top groups, as a line of JSON says it."""
+def window_json(trends: Trends, window: Window, size: int, groups: int) -> dict[str, Any]:
+    """A window with its top groups, for a line of JSON."""
     return {
         "window": rfc3339(1000 * window.start),
         "seconds": size,
         **_counts(window),
-        "top": [_moved(change) for change in trends.top(size, window.start, groups)],
-        "changed": [_moved(change) for change in trends.top(size, window.start, groups, "change")],
+        "top": [_change(change) for change in trends.top(size, window.start, groups)],
+        "changed": [_change(change) for change in trends.top(size, window.start, groups, "change")],
     }
 
 
@@ -147,7 +139,7 @@ def _counts(window: Window) -> dict[str, Any]:
     }
 
 
-def _moved(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> dict[str, Any]:
     return {
         "group": change.group,
         **_counts(change.window),
@@ -170,8 +162,8 @@ def _board(trends: Trends, size: int, groups: int, alerts: Sequence[Alert]) -> G
         _table("most", trends.top(size, start, groups)),
         _table("moved", trends.top(size, start, groups, "change")),
     ]
-    told = [Text(_words(alert), "green" if alert.direction == "back" else "red") for alert in alerts]
-    return Group(head, *tables, *told)
+    lines = [Text(_describe(alert), "green" if alert.direction == "back" else "red") for alert in alerts]
+    return Group(head, *tables, *lines)
 
 
 def _table(title: str, changes: Sequence[Change]) -> Table:
@@ -188,7 +180,7 @@ def _share(window: Window) -> str:
     return "" if window.negative_share is None else f"{window.negative_share:.0%}"
 
 
-def _words(alert: Alert) -> str:
+def _describe(alert: Alert) -> str:
     who = "all reviews" if alert.group is None else printable(alert.group)
     where = "back within" if alert.direction == "back" else alert.direction
     at = rfc3339(1000 * alert.window.start)

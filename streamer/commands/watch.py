@@ -1,24 +1,22 @@
-"""`streamer watch`: the results as they come, on the terminal."""
+"""`streamer watch`: results on the terminal as they are published."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
 from streamer.events import Record
+from streamer.formats.result import read_result
 from streamer.kafka import TopicReader
+from streamer.observe.terminal import printable, until_signal
 from streamer.settings import Settings
 
 _COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
@@ -32,8 +30,8 @@ async def watch(
 ) -> int:
     """Follow the output topic until SIGINT or SIGTERM, or until `limit` results were shown; returns how many were.
 
-    Begins with the results of the last `since_minutes`, else with the next one. A table on a terminal, a line for
-    each result elsewhere. Raises BrokerUnreachable and TopicMissing.
+    Starts with the results of the last `since_minutes`, else with the next one. Shows a table on a terminal, elsewhere
+    a line for each result. Raises BrokerUnreachable and TopicMissing.
     """
     console = console or Console()
     since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
@@ -42,8 +40,9 @@ async def watch(
         with until_signal() as stopping, _screen(console) as show:
             while not stopping.is_set() and shown != limit:
                 records = await reader.poll(_POLL_SECONDS)
-                # By time, for the eye: partitions come one after the other.
-                results = [found for record in sorted(records, key=_at) if (found := result(record)) is not None]
+                # By time: a poll returns one partition after the other.
+                lines = (result_line(record) for record in sorted(records, key=_at))
+                results = [line for line in lines if line is not None]
                 results = results if limit is None else results[: limit - shown]
                 shown += len(results)
                 show(results)
@@ -51,8 +50,8 @@ async def watch(
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What is shown of an output event; `at` is when it was labelled, in seconds since the epoch."""
+class ResultLine:
+    """The part of an output event that is shown; `at` is when it was labelled, in seconds since the epoch."""
 
     label: str
     score: float
@@ -61,22 +60,13 @@ class Result:
     at: float
 
 
-def result(record: Record) -> Result | None:
-    """Read an output event; None for a tombstone and for what is none of ours. Control characters are taken out."""
-    try:
-        event: dict[str, Any] = orjson.loads(record.value or b"null")
-        evidence = " ".join(str(weight["token"]) for weight in event.get("evidence", ()))
-        about = evidence or str(event["id"] or record.identity)
-        group = str(event["group"] or "")
-        label, score = printable(str(event["label"])), float(event["score"])
-        return Result(label, score, printable(group), printable(about), _at(record))
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+def result_line(record: Record) -> ResultLine | None:
+    """Read an output event; None for a tombstone and for anything not ours. Control characters become spaces."""
+    event = read_result(record.value)
+    if event is None:
         return None
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would act upon: control and format characters become spaces."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    about = " ".join(token for token, _ in event.evidence) or event.id or record.identity
+    return ResultLine(printable(event.label), event.score, printable(event.group or ""), printable(about), _at(record))
 
 
 def _at(record: Record) -> float:
@@ -90,18 +80,18 @@ class RecentLabels:
         self._seconds: dict[int, Counter[str]] = {}
 
     def add(self, label: str, at: float, now: float) -> None:
-        """Count a result that was labelled at a time; in the future, by another host's clock, is now."""
+        """Count a result that was labelled at a time; one in the future, by another host's clock, counts as now."""
         second = int(min(at, now))
         if second > now - _WINDOW_SECONDS:
             self._seconds.setdefault(second, Counter())[label] += 1
 
     def counts(self, now: float) -> Counter[str]:
-        """How many of each label there were in the last minute."""
+        """The number of results of each label in the last minute."""
         self._seconds = {second: labels for second, labels in self._seconds.items() if second > now - _WINDOW_SECONDS}
         return sum(self._seconds.values(), Counter())
 
     def negative_share(self, now: float) -> float:
-        """The share of negative ones in the last minute; 0 without any."""
+        """The share of negative results in the last minute; 0 if there are no results."""
         counts = self.counts(now)
         return counts["negative"] / max(1, counts.total())
 
@@ -112,11 +102,11 @@ class RecentLabels:
 
 
 @contextlib.contextmanager
-def _screen(console: Console) -> Iterator[Callable[[Sequence[Result]], None]]:
-    """A function that shows new results; called without any, it lets the ages go on."""
+def _screen(console: Console) -> Iterator[Callable[[Sequence[ResultLine]], None]]:
+    """A function that shows new results; called without any, it updates their ages."""
     if not console.is_terminal:
 
-        def lines(results: Sequence[Result]) -> None:
+        def lines(results: Sequence[ResultLine]) -> None:
             if results:
                 console.print(Text("\n").join(map(_line, results)), soft_wrap=True)
 
@@ -125,13 +115,13 @@ def _screen(console: Console) -> Iterator[Callable[[Sequence[Result]], None]]:
     board = _Board(max(1, console.height - 4))
     with Live(console=console, auto_refresh=False) as live:
 
-        def table(results: Sequence[Result]) -> None:
+        def table(results: Sequence[ResultLine]) -> None:
             live.update(board.render(results, time.time()), refresh=True)
 
         yield table
 
 
-def _line(result: Result) -> Text:
+def _line(result: ResultLine) -> Text:
     label = (f"{result.label:<9}", _COLOURS.get(result.label, ""))
     return Text.assemble(label, f" {result.score:.3f} ", f"{result.group} " if result.group else "", result.about)
 
@@ -140,10 +130,10 @@ class _Board:
     """The latest results above the counts of the last minute."""
 
     def __init__(self, rows: int) -> None:
-        self._latest: deque[Result] = deque(maxlen=rows)
+        self._latest: deque[ResultLine] = deque(maxlen=rows)
         self._recent = RecentLabels()
 
-    def render(self, results: Sequence[Result], now: float) -> Group:
+    def render(self, results: Sequence[ResultLine], now: float) -> Group:
         """The board with these results added."""
         self._latest.extend(results)
         for result in results:
@@ -169,16 +159,3 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.1f} s"
-
-
-@contextlib.contextmanager
-def until_signal() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set, instead of ending the process."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    try:
-        yield stopping
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import orjson
-
 from streamer.events import Record
-from streamer.moderation.decisions import text_of
+from streamer.formats.result import read_result, text_of
+from streamer.formats.schema import ModelName, SourcePosition
 
 LABELS = ("negative", "uncertain", "positive")
 
@@ -34,8 +33,8 @@ class ReviewView(NamedTuple):
     action: str | None
     rule: str | None
     name: str | None
-    model: Any
-    source: Any
+    model: ModelName | None
+    source: SourcePosition
 
     def as_json(self) -> dict[str, Any]:
         """For a page; `source` and `model` are for verdicts only."""
@@ -45,35 +44,29 @@ class ReviewView(NamedTuple):
 
 
 def item(record: Record, text_field: str) -> ReviewView | None:
-    """Read an output or review event; None for a tombstone and for what is none of ours."""
-    try:
-        event: dict[str, Any] = orjson.loads(record.value or b"null")
-        source = {name: event["source"][name] for name in ("topic", "partition", "offset")}
-        weights = [(str(w["token"])[:_SHORT], float(w["weight"])) for w in event.get("evidence", ())[:_EVIDENCE]]
-        label = str(event["label"])
-        if label not in LABELS:
-            return None
-        return ReviewView(
-            id=f"{source['topic']}/{source['partition']}/{source['offset']}",
-            label=label,
-            score=float(event["score"]),
-            group=_short(event.get("group")),
-            at=_short(event.get("event_time")),
-            seen=record.timestamp,
-            text=text[:_TEXT] if (text := text_of(event, text_field)) is not None else None,
-            evidence=tuple(weights),
-            action=_short(event.get("action")),
-            rule=_short(event.get("rule")),
-            name=_short(event.get("id")),
-            model=event.get("model"),
-            source=source,
-        )
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+    """Read an output or review event; None for a tombstone and for anything not ours."""
+    event = read_result(record.value)
+    if event is None or event.label not in LABELS:
         return None
+    return ReviewView(
+        id=event.identity,
+        label=event.label,
+        score=event.score,
+        group=_short(event.group),
+        at=_short(event.event_time),
+        seen=record.timestamp,
+        text=text[:_TEXT] if (text := text_of(event.input, text_field)) is not None else None,
+        evidence=tuple((token[:_SHORT], weight) for token, weight in event.evidence[:_EVIDENCE]),
+        action=_short(event.action),
+        rule=_short(event.rule),
+        name=_short(event.id),
+        model=event.model,
+        source=event.source,
+    )
 
 
-def _short(value: object) -> str | None:
-    return None if value is None else str(value)[:_SHORT]
+def _short(value: str | None) -> str | None:
+    return None if value is None else value[:_SHORT]
 
 
 class ReviewFilter(NamedTuple):

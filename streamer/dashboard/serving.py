@@ -22,7 +22,7 @@ from streamer.kafka import KafkaFault, Publisher, TopicMissing, missing_topics
 from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.observe.pages import serve
 from streamer.settings import Settings, SettingsError
-from streamer.trends import AlertThresholds, Trends
+from streamer.trends import trends_of
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
     moderated = await _moderated(settings)
     state = DashboardState(
-        trends=_trends(settings),
+        trends=trends_of(settings.trends),
         workers=Workers([Worker(url) for url in chosen.workers]),
         queue=Queue(chosen.queue_size) if moderated else None,
     )
@@ -80,17 +80,6 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         stack.callback(state.stopping.set)
         name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
         yield f"http://{name}:{port}"
-
-
-def _trends(settings: Settings) -> Trends:
-    given = settings.trends
-    thresholds = AlertThresholds(
-        min_reviews=given.alert_min_reviews,
-        min_minutes=given.alert_min_minutes,
-        sigmas=given.alert_sigmas,
-        change=given.alert_change,
-    )
-    return Trends(given.lateness_ms / 1000, given.early_ms / 1000, given.max_groups, thresholds)
 
 
 async def _moderated(settings: Settings) -> bool:

@@ -1,8 +1,8 @@
-"""`make demo-dashboard`: an embedded broker, a worker with trends and moderation, and the dashboard on top.
+"""`streamer dashboard --demo`: an embedded broker, a worker with trends and moderation, and the dashboard on top.
 
-The samples come over and over: first half an hour of the past in some seconds, by their event times, then as they would
-come. Every now and then a release goes wrong, for the alert; new authors are looked at by people; a few records are
-broken, for the dead letters.
+The samples are published again and again: first, within seconds, twenty minutes of the past by event time, then one by
+one as they would be written. From time to time a bad release causes an alert, reviews of new authors are held for
+moderation, and a few records are broken and become dead letters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 
 from streamer.dashboard.serving import running
 from streamer.demo.embedded_broker import EmbeddedBroker
-from streamer.demo.reviews import SAMPLES
+from streamer.demo.samples import samples
 from streamer.events import Message
 from streamer.kafka import Publisher
 from streamer.observe.metrics import Metrics
@@ -27,7 +27,7 @@ from streamer.pipeline.pipeline import Pipeline
 from streamer.service import load_model, work
 from streamer.settings import Settings, load
 
-# One partition for what comes in: the past is told in order, so nothing of it is late.
+# One input partition: the past is published in order, so that none of it is late.
 _TOPICS = {
     "reviews": 1,
     "reviews.dlq": 1,
@@ -42,19 +42,21 @@ _RULES = [
 ]
 _PAST_SECONDS = 1200
 _RATE = 15.0  # Reviews a second, on average.
-_INCIDENT = "app-stridelog"
-_INCIDENT_EVERY, _INCIDENT_LASTS = 840, 150  # Seconds.
-_AHEAD = 2000  # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
-_NEW_AUTHORS = 0.006
-_BROKEN = 0.002
-_TURN_SECONDS = 0.25
+_INCIDENT_GROUP = "app-stridelog"
+_INCIDENT_INTERVAL, _INCIDENT_SECONDS = 840, 150
+_INCIDENT_SHARE = 0.45  # Of the reviews meanwhile: negative ones of the group.
+_MAX_AHEAD = 2000  # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
+_NEW_AUTHOR_SHARE = 0.006
+_BROKEN_SHARE = 0.002
+_BROKEN = [b'{"id": 7', b'{"id": "a review without its text"}', b"\xff\xfe", b'"a string"']
+_STEP_SECONDS = 0.25
 _CHUNK = 200
 
 
 async def demonstrate(on_ready: Callable[[str], None], port: int | None = None) -> None:
-    """Show it all until Ctrl-C; `told` is given the address. `port`: of the dashboard, unset that of the settings.
+    """Run it all until Ctrl-C; `on_ready` is called with the address. port: of the dashboard; unset, the settings'.
 
-    Raises BrokerError, ModelError, AddressInUse, and what `run` raises.
+    Raises BrokerError, ModelError, AddressInUse, and what `service.work` raises.
     """
     with EmbeddedBroker(_TOPICS) as broker:
         settings = _settings(broker.bootstrap, port)
@@ -66,20 +68,20 @@ async def demonstrate(on_ready: Callable[[str], None], port: int | None = None) 
             await asyncio.wait((service, started), return_when=asyncio.FIRST_COMPLETED)
             if service.done():
                 return
-            feeding = group.create_task(_feed(settings, metrics))
+            producing = group.create_task(_produce(settings, metrics))
             on_ready(address)
             await asyncio.wait((service,))
-            feeding.cancel()
+            producing.cancel()
 
 
 def _settings(bootstrap: str, port: int | None) -> Settings:
-    given = load()
     with socket.create_server(("127.0.0.1", 0)) as free:
-        pages = free.getsockname()[1]
-    shown = given.dashboard.model_dump() | {"workers": (f"http://127.0.0.1:{pages}",)}
+        worker_port = free.getsockname()[1]
+    dashboard = load().dashboard.model_dump() | {"workers": (f"http://127.0.0.1:{worker_port}",)}
     return load(
         {
-            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo", "commit_interval_ms": 500},
+            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo"},
+            "pipeline": {"commit_interval_ms": 500},
             "input": {"topic": "reviews"},
             "output": {"topic": "reviews.labelled", "include_input": True},
             "dead_letters": {"topic": "reviews.dlq", "max_ratio": 1.0},
@@ -91,30 +93,30 @@ def _settings(bootstrap: str, port: int | None) -> Settings:
                 "verdict_text": True,
             },
             "model": {"cache_entries": 0},
-            "http": {"port": pages},
-            "dashboard": shown if port is None else shown | {"port": port},
+            "http": {"port": worker_port},
+            "dashboard": dashboard if port is None else dashboard | {"port": port},
         }
     )
 
 
-async def _feed(settings: Settings, metrics: Metrics) -> None:
-    """Publish the past as fast as it is labelled, then go on with the present."""
+async def _produce(settings: Settings, metrics: Metrics) -> None:
+    """Publish the past as fast as it is labelled, then go on in real time."""
     publisher = Publisher(settings.kafka, "none")
     await publisher.start(settings.input.topic)
-    fed, waiting = 0, list[bytes]()
+    produced, pending = 0, list[bytes]()
     try:
-        # Which reviews come is a show, the same each time.
-        for second, values in _stream(random.Random(7), time.time() - _PAST_SECONDS):  # noqa: S311
-            waiting += values
-            if second < time.time() - 1 and len(waiting) < _CHUNK:
+        # The same choice of reviews each time, for a demo.
+        for at, values in _stream(random.Random(7), time.time() - _PAST_SECONDS):  # noqa: S311
+            pending += values
+            if at < time.time() - 1 and len(pending) < _CHUNK:
                 continue
-            while fed - _done(metrics) > _AHEAD:  # noqa: ASYNC110  # Metrics tell nobody when they change.
+            while produced - _done(metrics) > _MAX_AHEAD:  # noqa: ASYNC110  # Metrics have no event to wait for.
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(max(0.0, second - time.time()))
+            await asyncio.sleep(max(0.0, at - time.time()))
             now = time.time_ns() // 1_000_000
-            await (await publisher.send([Message(settings.input.topic, None, v, (), now, 0) for v in waiting]))
-            fed += len(waiting)
-            waiting = []
+            await (await publisher.send([Message(settings.input.topic, None, v, (), now, 0) for v in pending]))
+            produced += len(pending)
+            pending = []
     finally:
         await publisher.stop()
 
@@ -123,27 +125,32 @@ def _done(metrics: Metrics) -> float:
     return metrics.registry.get_sample_value("streamer_latency_seconds_count") or 0.0
 
 
-def _stream(chance: random.Random, begin: float) -> Iterator[tuple[float, list[bytes]]]:
-    """What is written in each turn from a time on, without an end."""
-    samples = [orjson.loads(line) for line in SAMPLES.read_bytes().splitlines()]
-    bad = [sample for sample in samples if sample["group"] == _INCIDENT and sample["expected"] == "negative"]
-    at, due, number = begin, 0.0, 0
+def _stream(rng: random.Random, start: float) -> Iterator[tuple[float, list[bytes]]]:
+    """Without an end: the time of each step from `start` on, and the values that are written in it."""
+    all_samples = samples()
+    bad = [sample for sample in all_samples if sample["group"] == _INCIDENT_GROUP and sample["expected"] == "negative"]
+    at, due, number = start, 0.0, 0
     while True:
-        # A slow swell, and noise.
-        due += _TURN_SECONDS * _RATE * (1 + 0.35 * math.sin(at / 240) + 0.15 * math.sin(at / 37))
-        broken = (at - begin + _INCIDENT_LASTS) % _INCIDENT_EVERY < _INCIDENT_LASTS and at - begin > _INCIDENT_EVERY / 2
+        # The rate rises and falls slowly, with some noise.
+        due += _STEP_SECONDS * _RATE * (1 + 0.35 * math.sin(at / 240) + 0.15 * math.sin(at / 37))
         values = []
         while due >= 1:
             due -= 1
             number += 1
-            chosen = chance.choice(bad) if broken and chance.random() < 0.45 else chance.choice(samples)
-            values.append(_value(chosen, number, at, chance))
+            incident = _is_incident(at - start) and rng.random() < _INCIDENT_SHARE
+            values.append(_value(rng.choice(bad if incident else all_samples), number, at, rng))
         yield at, values
-        at += _TURN_SECONDS
+        at += _STEP_SECONDS
 
 
-def _value(sample: dict[str, Any], number: int, at: float, chance: random.Random) -> bytes:
-    if chance.random() < _BROKEN:
-        return chance.choice([b'{"id": 7', b'{"id": "a review without its text"}', b"\xff\xfe", b'"a string"'])
-    made = {"id": f"c{number:06d}", "text": sample["text"], "group": sample["group"], "event_time": int(at * 1000)}
-    return orjson.dumps(made | ({"new_author": True} if chance.random() < _NEW_AUTHORS else {}))
+def _is_incident(elapsed: float) -> bool:
+    """Whether an incident goes on so many seconds after the start; the first one ends after one interval."""
+    in_window = (elapsed + _INCIDENT_SECONDS) % _INCIDENT_INTERVAL < _INCIDENT_SECONDS
+    return in_window and elapsed > _INCIDENT_INTERVAL / 2
+
+
+def _value(sample: dict[str, Any], number: int, at: float, rng: random.Random) -> bytes:
+    if rng.random() < _BROKEN_SHARE:
+        return rng.choice(_BROKEN)
+    review = {"id": f"c{number:06d}", "text": sample["text"], "group": sample["group"], "event_time": int(at * 1000)}
+    return orjson.dumps(review | ({"new_author": True} if rng.random() < _NEW_AUTHOR_SHARE else {}))

@@ -5,13 +5,13 @@ process: one node on a loopback port, speaking the real wire protocol. Measured 
 librdkafka 2.16, it has topics, plain and idempotent producers, every compression, headers, timestamps,
 consumer groups of one member and committed offsets. It lacks
 
-- room: it keeps about the last 5 MB of each partition, in memory; a consumer that is further behind finds its
-  offset gone;
+- retention: it keeps about the last 5 MB of each partition, in memory; for a consumer that is further behind,
+  offsets are out of range;
 - duplicate detection: idempotent producers are accepted, but a batch sent twice is stored twice;
 - rebalancing: a second aiokafka member gets `InvalidRequestError`, and commits are refused while it joins;
-- transactions (nothing is isolated or fenced), the admin API, look-up of offsets by time, security.
+- transactions (nothing is isolated or fenced), the admin API, lookup of offsets by time, security.
 
-Topics that nobody created have four partitions.
+Topics that are created on first use have four partitions.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _STOP_TIMEOUT_S = 2.0
 
 
 class BrokerError(Exception):
-    """The embedded broker could not be started, or did not do what it was asked to."""
+    """The embedded broker could not be started, or refused a request."""
 
 
 class EmbeddedBroker:
-    """A broker that lives from `with` to the end of the block, in a child process that ends with its parent.
+    """A broker that runs inside a `with` block, in a child process that ends with its parent.
 
         with EmbeddedBroker({"reviews": 6}) as broker:
             AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
 
-    `topics` maps the topics to create at the start to their number of partitions. Entering raises BrokerError
-    when confluent-kafka is missing or the broker does not answer within `start_timeout_s`. The child has a
-    session of its own: a Ctrl-C at the terminal leaves it alone, so that the parent can still drain. It ends
-    when the parent does, however that ends, and the processes forked from it without exec. Not thread-safe.
+    `topics` maps the topics to create at the start to their number of partitions. Entering raises BrokerError if
+    confluent-kafka is missing or the broker does not answer within `start_timeout_s`. The child has a session of its
+    own: a Ctrl-C at the terminal does not reach it, so that the parent can still drain. It ends when the parent and
+    all processes that were forked from it without exec have ended, even by kill -9. Not thread-safe.
     """
 
     def __init__(self, topics: Mapping[str, int] | None = None, *, start_timeout_s: float = 10.0) -> None:
@@ -68,7 +68,7 @@ class EmbeddedBroker:
         return self._running().pid
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Create a topic. Raises BrokerError when it exists already or `partitions` is below one."""
+        """Create a topic. Raises BrokerError if it exists already or `partitions` is below one."""
         if partitions < 1:
             raise BrokerError(f"topic {name!r}: {partitions} partitions")
         stdin = cast(IO[bytes], self._running().stdin)
@@ -86,7 +86,7 @@ class EmbeddedBroker:
             raise BrokerError(
                 "the embedded broker needs confluent-kafka: python -m pip install 'sentiment-streamer[demo]'"
             )
-        # -P keeps this file's folder off the child's path, where http.py would hide the standard library's.
+        # -P keeps this file's folder off the child's path: none of its modules may hide one of a library.
         self._child = subprocess.Popen(  # noqa: S603 -- this very file, and no shell
             [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
@@ -114,7 +114,7 @@ class EmbeddedBroker:
         return self._child
 
     def _reply(self, timeout_s: float) -> dict[str, Any]:
-        """The child's next line. Raises BrokerError when it refuses, has ended or says nothing in time."""
+        """The child's next line. Raises BrokerError if it refuses, has ended or does not answer in time."""
         stdout = cast(IO[bytes], self._running().stdout)
         poll = select.poll()  # Not select(): it fails in a parent with more than a thousand open files.
         poll.register(stdout, select.POLLIN)
@@ -165,14 +165,14 @@ def _librdkafka() -> ctypes.CDLL:
         "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [handle, ctypes.c_int32]),
         "rd_kafka_mock_topic_create": (ctypes.c_int, [handle, text, ctypes.c_int, ctypes.c_int]),
     }
-    for name, (returns, takes) in signatures.items():
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
-        function.restype, function.argtypes = returns, takes
+        function.restype, function.argtypes = result, arguments
     return library
 
 
 def _serve() -> None:
-    """The child: print the address, then create each topic asked for, until standard input ends."""
+    """The child: print the address, then create each requested topic, until standard input ends."""
     try:
         kafka = _librdkafka()
     except (ImportError, OSError, AttributeError) as error:
@@ -189,10 +189,10 @@ def _serve() -> None:
     kafka.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
     print(json.dumps({"bootstrap": kafka.rd_kafka_mock_cluster_bootstraps(cluster).decode()}), flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
-        code = kafka.rd_kafka_mock_topic_create(cluster, asked["topic"].encode(), asked["partitions"], 1)
+        request = json.loads(line)
+        code = kafka.rd_kafka_mock_topic_create(cluster, request["topic"].encode(), request["partitions"], 1)
         print(json.dumps({"error": kafka.rd_kafka_err2str(code).decode()} if code else {}), flush=True)
-    os._exit(0)  # Nothing is worth an orderly end: everything is in memory, and clients may still be connected.
+    os._exit(0)  # No orderly end: everything is in memory, and clients may still be connected.
 
 
 if __name__ == "__main__":

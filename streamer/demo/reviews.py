@@ -8,60 +8,59 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import orjson
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from streamer.commands.watch import printable
 from streamer.demo.embedded_broker import EmbeddedBroker
+from streamer.demo.samples import SAMPLES
 from streamer.events import Message, Record
-from streamer.files.source import open_rows, read_values
+from streamer.files.tables import open_rows, read_values
+from streamer.formats.result import Result, read_result
 from streamer.kafka import Publisher, TopicReader
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
+from streamer.observe.quantile import histogram_quantile
+from streamer.observe.terminal import printable
 from streamer.pipeline.pipeline import Pipeline
 from streamer.service import load_model, work
 from streamer.settings import Settings, load
 
-SAMPLES = Path(__file__).with_name("samples.jsonl")
-
 _TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1, "reviews.held": 4}
 _CHUNK = 200
 # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
-_AHEAD = 2000
+_MAX_AHEAD = 2000
 _COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
-_CHARACTERS = 120  # Of a review: more than a line shows.
+_SHOWN_CHARACTERS = 120  # Of a review: more than a line holds.
 
 
-async def demo(path: str | None, text_column: str, rows: int, keep: bool) -> None:
+async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> None:
     """Label a file's reviews through Kafka; without a file, the samples that come along.
 
-    rows: how many results to show. keep: go on until Ctrl-C, labelling what else is produced meanwhile.
-    Raises FileError, BrokerError, ModelError, and what `run` raises.
+    rows: how many results to show. keep: go on until Ctrl-C, and label what others produce meanwhile.
+    Raises FileError, BrokerError, ModelError, and what `service.work` raises.
     """
     console = Console()
-    stream, kind = open_rows(path or str(SAMPLES))
+    stream, format = open_rows(path or str(SAMPLES))
     with stream, EmbeddedBroker(_TOPICS) as broker:
-        values = read_values(stream, kind, text_column, path or SAMPLES.name)
+        values = read_values(stream, format, text_column, path or SAMPLES.name)
         settings = _settings(broker.bootstrap, text_column)
         console.print(f"An embedded Kafka broker runs on {broker.bootstrap}.")
         model, metrics = load_model(settings), Metrics()
         manifest = model.manifest
         console.print(f"The model is {manifest.name} {manifest.version}, in {model.precision} on {model.device}.")
         screen = _Screen(console, rows)
-        await _label(settings, model, metrics, values, screen, keep)
-        console.print(_summary(metrics, screen, agreement=path is None))
+        await _label(settings, model, metrics, values, screen, keep=keep)
+        console.print(_summary(metrics, screen, with_agreement=path is None))
 
 
 def _settings(bootstrap: str, text_column: str) -> Settings:
     return load(
         {
-            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo", "commit_interval_ms": 200},
+            "kafka": {"bootstrap_servers": bootstrap, "group_id": "demo"},
+            "pipeline": {"commit_interval_ms": 200},
             "input": {"text_field": text_column, "topic": "reviews"},
             "output": {"include_input": True, "topic": "reviews.labelled"},
             "dead_letters": {"max_ratio": 1.0, "topic": "reviews.dlq"},
@@ -72,7 +71,7 @@ def _settings(bootstrap: str, text_column: str) -> Settings:
 
 
 async def _label(
-    settings: Settings, model: Model, metrics: Metrics, values: Iterator[bytes], screen: _Screen, keep: bool
+    settings: Settings, model: Model, metrics: Metrics, values: Iterator[bytes], screen: _Screen, *, keep: bool
 ) -> None:
     """Run the service as `streamer run` does, feed its input topic, show its output topic.
 
@@ -82,44 +81,48 @@ async def _label(
     async with asyncio.TaskGroup() as group:
         service = group.create_task(work(settings, model, metrics, started.set_result))
         pipeline = await started
-        show = group.create_task(_show(settings, metrics, values, screen, keep))
+        show = group.create_task(_show(settings, metrics, values, screen, keep=keep))
         await asyncio.wait((service, show), return_when=asyncio.FIRST_COMPLETED)
         pipeline.stop()
         await asyncio.wait((service,))
         show.cancel()
 
 
-async def _show(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen, keep: bool) -> None:
+async def _show(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen, *, keep: bool) -> None:
     async with TopicReader(settings.kafka, settings.output.topic, start="beginning") as reader:
-        feeding = asyncio.create_task(_feed(settings, metrics, values, screen))
+        producing = asyncio.create_task(_produce(settings, metrics, values, screen))
         try:
-            while not feeding.done() or _done(metrics) < screen.fed or await reader.positions() != await reader.ends():
+            while (
+                not producing.done()
+                or _done(metrics) < screen.produced
+                or await reader.positions() != await reader.ends()
+            ):
                 screen.show(await reader.poll(0.05))
-            await feeding
-            screen.seconds = time.perf_counter() - screen.begun
+            await producing
+            screen.seconds = time.perf_counter() - screen.started
             if keep:
                 screen.rows = 1 << 62
                 screen.console.print(_hint(settings))
             while keep:
                 screen.show(await reader.poll(0.5))
         finally:
-            feeding.cancel()
-            await asyncio.wait((feeding,))
+            producing.cancel()
+            await asyncio.wait((producing,))
 
 
-async def _feed(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen) -> None:
+async def _produce(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen) -> None:
     """Publish the rows to the input topic, never too far ahead of the service."""
     publisher = Publisher(settings.kafka, "none")
     await publisher.start(settings.input.topic)
-    screen.begun = time.perf_counter()
+    screen.started = time.perf_counter()
     try:
         while chunk := await asyncio.to_thread(lambda: list(itertools.islice(values, _CHUNK))):
-            while screen.fed - _done(metrics) > _AHEAD:  # noqa: ASYNC110  # Metrics tell nobody when they change.
+            while screen.produced - _done(metrics) > _MAX_AHEAD:  # noqa: ASYNC110  # Metrics have no event to wait for.
                 await asyncio.sleep(0.01)
             now = time.time_ns() // 1_000_000
-            messages = [Message("reviews", None, value, (), now, screen.fed + i) for i, value in enumerate(chunk)]
+            messages = [Message("reviews", None, value, (), now, screen.produced + i) for i, value in enumerate(chunk)]
             await (await publisher.send(messages))
-            screen.fed += len(chunk)
+            screen.produced += len(chunk)
     finally:
         await publisher.stop()
 
@@ -130,41 +133,41 @@ class _Screen:
 
     console: Console
     rows: int
-    fed: int = 0
-    begun: float = 0.0
+    produced: int = 0
+    started: float = 0.0
     seconds: float = 0.0
     labels: Counter[str] = field(default_factory=Counter)
     agreed: Counter[bool] = field(default_factory=Counter)
 
     def show(self, records: list[Record]) -> None:
-        """Show results as long as there are rows left to show; count them all."""
+        """Count all results, and show them until `rows` are shown."""
         for record in records:
-            event: dict[str, Any] = orjson.loads(record.value or b"{}")
-            given = event.get("input")
-            source = given if isinstance(given, dict) else {}
+            if (result := read_result(record.value)) is None:
+                continue
+            row = result.input if isinstance(result.input, dict) else {}
             if not self.labels:
                 self.console.print()
-            self.labels[event["label"]] += 1
-            if source.get("expected") in ("positive", "negative") and event["label"] != "uncertain":
-                self.agreed[event["label"] == source["expected"]] += 1
+            self.labels[result.label] += 1
+            if row.get("expected") in ("positive", "negative") and result.label != "uncertain":
+                self.agreed[result.label == row["expected"]] += 1
             if self.labels.total() <= self.rows:
-                self.console.print(_line(event, str(source.get("text") or next(iter(source.values()), ""))))
+                self.console.print(_line(result, str(row.get("text") or next(iter(row.values()), ""))))
 
 
-def _line(event: dict[str, Any], text: str) -> Table:
-    """One result: label, score, the text's beginning, and the tokens that spoke the loudest."""
-    colour = _COLOURS[event["label"]]
+def _line(result: Result, text: str) -> Table:
+    """One result: label, score, the beginning of the text, and the tokens with the largest weights."""
+    colour = _COLOURS[result.label]
     tokens = [
-        f"[{'green' if item['weight'] > 0 else 'red'}]{escape(printable(item['token']))}[/] {item['weight']:+.1f}"
-        for item in event.get("evidence", [])[:3]
+        f"[{'green' if weight > 0 else 'red'}]{escape(printable(token))}[/] {weight:+.1f}"
+        for token, weight in result.evidence[:3]
     ]
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=9, no_wrap=True)
     table.add_column(width=5, no_wrap=True)
     for share in (3, 2):
         table.add_column(ratio=share, no_wrap=True, overflow="ellipsis")
-    label = f"[{colour}]{event['label']}[/]"
-    table.add_row(label, f"{event['score']:.3f}", Text(printable(text[:_CHARACTERS])), "  ".join(tokens))
+    label = f"[{colour}]{result.label}[/]"
+    table.add_row(label, f"{result.score:.3f}", Text(printable(text[:_SHOWN_CHARACTERS])), "  ".join(tokens))
     return table
 
 
@@ -175,7 +178,7 @@ def _hint(settings: Settings) -> str:
     )
 
 
-def _summary(metrics: Metrics, screen: _Screen, agreement: bool) -> Group:
+def _summary(metrics: Metrics, screen: _Screen, *, with_agreement: bool) -> Group:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     labelled = screen.labels.total()
     if labelled > screen.rows:
@@ -185,18 +188,15 @@ def _summary(metrics: Metrics, screen: _Screen, agreement: bool) -> Group:
     if dead := int(_value(metrics, "streamer_records_total", outcome="dead_letter")):
         table.add_row("dead letters", f"{dead}, in topic reviews.dlq")
     if screen.seconds:
-        table.add_row(
-            "throughput", f"{screen.fed / screen.seconds:,.0f} reviews/s, from the first produced to the last shown"
-        )
+        rate = screen.produced / screen.seconds
+        table.add_row("throughput", f"{rate:,.0f} reviews/s, from the first produced to the last shown")
     if labelled:
-        median, most = _quantile(metrics, 0.5), _quantile(metrics, 0.95)
-        table.add_row(
-            "latency", f"{median * 1000:.0f} ms median, {most * 1000:.0f} ms at 95 %, from read to acknowledged"
-        )
+        median, p95 = (1000 * _latency(metrics, share) for share in (0.5, 0.95))
+        table.add_row("latency", f"{median:.0f} ms median, {p95:.0f} ms at 95 %, from read to acknowledged")
         tokens, padded = _value(metrics, "streamer_tokens_total"), _value(metrics, "streamer_padded_tokens_total")
         if padded:
             table.add_row("padding efficiency", f"{tokens / padded:.1%} of the tokens computed were real")
-    if agreement and (certain := screen.agreed.total()):
+    if with_agreement and (certain := screen.agreed.total()):
         table.add_row("agreement", f"{screen.agreed[True]} of {certain} verdicts are what the samples' authors say")
     return Group("", table)
 
@@ -209,16 +209,7 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def _quantile(metrics: Metrics, share: float) -> float:
-    """Seconds that this share of the records took at most, linear within a bucket as Prometheus does it."""
+def _latency(metrics: Metrics, share: float) -> float:
+    """Seconds that this share of the records took at most."""
     samples = [s for family in metrics.latency.collect() for s in family.samples if s.name.endswith("_bucket")]
-    wanted = share * samples[-1].value
-    below = lower = 0.0
-    for sample in samples:
-        upper = float(sample.labels["le"])
-        if sample.value >= wanted and sample.value > below:
-            return (
-                lower if upper == float("inf") else lower + (upper - lower) * (wanted - below) / (sample.value - below)
-            )
-        below, lower = sample.value, upper
-    return lower
+    return histogram_quantile({float(sample.labels["le"]): sample.value for sample in samples}, share) or 0.0

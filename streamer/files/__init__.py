@@ -1,1 +1,1 @@
-"""Tables as records, and results as lines."""
+"""Tables as records, and results as lines: labelling without Kafka, and reading what goes into it."""

@@ -16,7 +16,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.formats.codec import cloudevent_headers, rfc3339
+from streamer.formats.cloudevents import cloudevent_headers
+from streamer.formats.times import rfc3339
 from streamer.kafka.latest import latest
 from streamer.kafka.producer import AtLeastOnce, Publisher, mark_retrieved
 from streamer.settings import KafkaSettings

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a plain line every few seconds elsewhere, and a line at the end."""
+"""The progress of a long command: a bar on a terminal, elsewhere a line every few seconds; a summary at the end."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ _LINE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function that takes in how much was done, of `total` where that is known; shows it on standard error."""
+def progress_bar(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A function that advances the progress by a count of `unit`, of `total` if known; shown on standard error."""
     console = Console(stderr=True)
-    begin = told = time.monotonic()
+    started = last_line = time.monotonic()
     done = 0
 
     def line() -> str:
-        return f"{done} {what}, {done / max(1e-9, time.monotonic() - begin):.0f}/s"
+        return f"{done} {unit}, {done / max(1e-9, time.monotonic() - started):.0f}/s"
 
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task(line(), total=total)
 
         def advance(count: int) -> None:
-            nonlocal done, told
+            nonlocal done, last_line
             done += count
             progress.update(task, completed=done, description=line())
-            if not console.is_terminal and time.monotonic() - told >= _LINE_SECONDS:
-                told = time.monotonic()
+            if not console.is_terminal and time.monotonic() - last_line >= _LINE_SECONDS:
+                last_line = time.monotonic()
                 console.out(line(), highlight=False)
 
         try:
             yield advance
         finally:
             progress.stop()
-            console.out(f"{line()} in {time.monotonic() - begin:.1f} s", highlight=False)
+            console.out(f"{line()} in {time.monotonic() - started:.1f} s", highlight=False)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamer.events import DeadLetter, Outgoing, Prediction, Reason, Record
-from streamer.formats.codec import Encoder
+from streamer.formats.encode import Encoder
+from streamer.moderation.step import Moderation
 from streamer.pipeline.batching import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.pipeline.cache import PredictionCache
 from streamer.pipeline.in_flight import Admitted, Finished
@@ -65,12 +66,14 @@ class Inference:
         limits: Limits,
         observer: Observer,
         tracer: Tracer,
+        moderation: Moderation | None,
     ) -> None:
         self._publishing = publishing
         self._threads = threads
         self._limits = limits
         self._observer = observer
         self._tracer = tracer
+        self._moderation = moderation
         self._device = ThreadPoolExecutor(1, "infer")
         self._has_waiting = asyncio.Event()
         self._slots = asyncio.Semaphore(_BATCHES_AHEAD)
@@ -162,8 +165,14 @@ class Inference:
     def _encode(self, pairs: Sequence[tuple[Admitted, Prediction | Exception]]) -> list[Outgoing]:
         """Write results, and dead letters for what the model failed on; in a thread."""
         begin, now, encoder = time.perf_counter(), epoch_milliseconds(), self.model.encoder
+        moderation = self._moderation
         outgoings = [
-            encoder.labelled(admitted.review, prediction, now)
+            encoder.labelled(
+                admitted.review,
+                prediction,
+                now,
+                None if moderation is None else moderation.apply(admitted.review, prediction),
+            )
             if isinstance(prediction, Prediction)
             else encoder.dead_letter(_model_failed(admitted.review.record, prediction), now)
             for admitted, prediction in pairs

@@ -17,7 +17,8 @@ import time
 from collections.abc import Sequence
 
 from streamer.events import TopicPartition
-from streamer.formats.codec import Decoder
+from streamer.formats.decode import Decoder
+from streamer.moderation.step import Moderation
 from streamer.pipeline.in_flight import Finished
 from streamer.pipeline.inference import Inference, ServingModel
 from streamer.pipeline.lag import LagTracker
@@ -50,6 +51,7 @@ class Pipeline:
         observer: Observer,
         tracer: Tracer | None = None,
         count_buffer: CountBuffer | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         """`count_buffer`: where to count results for the trends; the delivery publishes it with its commits."""
         tracer = tracer or NullTracer()
@@ -78,6 +80,7 @@ class Pipeline:
             limits=limits,
             observer=observer,
             tracer=tracer,
+            moderation=moderation,
         )
         self._reading = Reading(
             source,
@@ -89,6 +92,7 @@ class Pipeline:
             threads=self._threads,
             limits=limits,
             observer=observer,
+            moderation=moderation,
         )
 
     async def run(self) -> None:

@@ -1,6 +1,6 @@
 """Read, prepare, admit: from the source to a review's bucket.
 
-    poll -> prepare (decode, tokenise; in a thread) -> admit (order, bucket)
+    poll -> prepare (decode, moderate, tokenise; in a thread) -> admit (order, bucket)
 
 Reading pauses while too much is in flight and while a new model waits for what was read before; polling goes on, so
 that the group never takes a busy worker for a dead one.
@@ -15,7 +15,9 @@ from functools import partial
 from itertools import islice
 
 from streamer.events import DeadLetter, Decoded, Outgoing, Record, Review, TopicPartition
-from streamer.formats.codec import DeadLetterLimit, Decoder
+from streamer.formats.dead_letters import DeadLetterLimit
+from streamer.formats.decode import Decoder
+from streamer.moderation.step import Moderation
 from streamer.pipeline.in_flight import CHUNK, Admitted, Chunk, Finished, chunks, tokens_in_flight
 from streamer.pipeline.inference import Inference, ServingModel
 from streamer.pipeline.lag import LagTracker
@@ -55,6 +57,7 @@ class Reading:
         threads: CpuThreads,
         limits: Limits,
         observer: Observer,
+        moderation: Moderation | None,
     ) -> None:
         self._source = source
         self._decoder = decoder
@@ -65,6 +68,7 @@ class Reading:
         self._threads = threads
         self._limits = limits
         self._observer = observer
+        self._moderation = moderation
         self._dead_letters = DeadLetterLimit(limits.dead_letter_ratio, limits.dead_letter_window)
         self._next_model: ServingModel | None = None
         self._paused = 0
@@ -122,9 +126,11 @@ class Reading:
         return await self._threads.run(partial(self._prepare, records), inline)
 
     def _prepare(self, records: Sequence[Record]) -> list[tuple[Decoded, Encoded | None]]:
-        """Decode and tokenise; in a thread."""
+        """Decode, moderate (what the review alone decides) and tokenise; in a thread."""
         begin = time.perf_counter()
         decoded = [self._decoder.decode(record) for record in records]
+        if (moderation := self._moderation) is not None:
+            decoded = [moderation.applicable(what) if isinstance(what, Review) else what for what in decoded]
         texts = [review.text for review in decoded if isinstance(review, Review)]
         encoded = iter(self._inference.model.encode_all(texts))
         prepared = [(what, next(encoded) if isinstance(what, Review) else None) for what in decoded]
@@ -171,7 +177,10 @@ class Reading:
             return None
         prediction = self._inference.cached(encoded)
         self._observer.cache(prediction is not None)
-        return None if prediction is None else model.encoder.labelled(decoded, prediction, epoch_milliseconds())
+        if prediction is None:
+            return None
+        result = None if self._moderation is None else self._moderation.apply(decoded, prediction)
+        return model.encoder.labelled(decoded, prediction, epoch_milliseconds(), result)
 
     def _too_many(self, partition: TopicPartition) -> TooManyDeadLetters:
         ratio, window = self._limits.dead_letter_ratio, self._limits.dead_letter_window

@@ -1,1 +1,1 @@
-"""How many workers, cores and partitions a rate takes."""
+"""Capacity planning: workers, cores, partitions and latency for a rate of reviews."""

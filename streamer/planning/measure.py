@@ -1,9 +1,9 @@
 """`streamer plan --measure`: a profile of this host, without Kafka, in a few seconds.
 
-Measured here: the model, and decoding, tokenising and encoding, on the samples that come along. What needs Kafka
-(consume, publish, bucket, the loop) is taken from the stored profile, in proportion to how long decoding, tokenising
-and encoding take here and there; so are the share of the GIL, the derating, the latency of an idle worker and what
-memory grows by.
+Measured here: the model, and decoding, tokenising and encoding of texts that the caller passes. The stages that need
+Kafka (consume, publish, bucket, the loop) are those of the stored profile, scaled by how much longer decoding,
+tokenising and encoding take here. The share of the GIL, the derating, the latency of an idle worker and the growth of
+memory are the stored profile's too.
 """
 
 from __future__ import annotations
@@ -17,46 +17,49 @@ from pathlib import Path
 import cramjam
 import orjson
 
-from streamer.demo.reviews import SAMPLES
-from streamer.events import Message, Prediction, Record, Review
-from streamer.formats.codec import Decoder, Encoder
+from streamer.events import Decoded, Message, Prediction, Record, Review
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
+from streamer.kafka.producer import BATCH_BYTES
 from streamer.models.cost_table import measure_costs
 from streamer.models.torchscript import Model
-from streamer.planning.plan import Bytes, Costs, Device, Profile, Stage
+from streamer.moderation.step import Moderation
+from streamer.observe.cores import available_cores
+from streamer.planning.profile import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
-from streamer.service import decoder, encoder, load_model
+from streamer.service import decoder, encoder, load_model, moderation
 from streamer.settings import Settings
 from streamer.text import Encoded
 
 _REVIEWS = 256
-_PRODUCER_BATCH = 16_384  # aiokafka's max_batch_size, in bytes.
-_OFFLINE = ("decode", "tokenise", "encode")
+_MEASURED = ("decode", "tokenise", "encode")
 
 
-def measure(settings: Settings, mean_tokens: float) -> Profile:
-    """Time the stages on reviews of half and of one and a half times `mean_tokens`: a line through both.
+def measure(settings: Settings, mean_tokens: float, texts: Sequence[str]) -> Profile:
+    """Time the stages on reviews of half and of one and a half times `mean_tokens`, and fit a line through both.
 
-    Raises ModelError where the model is refused, ProfileError where there is no stored profile to scale.
+    The reviews are made of `texts`. Raises ModelError if the model is refused, ProfileError if there is no stored
+    profile to scale.
     """
     reference = stored("cpu")
-    began = time.monotonic()
+    started = time.monotonic()
     model = load_model(settings)
-    spent, running = time.process_time(), time.perf_counter()
+    cpu_before, before = time.process_time(), time.perf_counter()
     bounds = settings.batching.max_reviews, settings.batching.max_padded_tokens
     table = measure_costs(model.predict, model.manifest.max_tokens, *bounds)
-    cores = (time.process_time() - spent) / (time.perf_counter() - running)
-    start_seconds = time.monotonic() - began
+    cores = (time.process_time() - cpu_before) / (time.perf_counter() - before)
+    start_seconds = time.monotonic() - started
     mean = min(max(2.0, mean_tokens), model.manifest.max_tokens / 1.5)
-    short, long = (_Sample(settings, model, factor * mean) for factor in (0.5, 1.5))
-    stages = {name: _line(reference.stages[name], short, long, name) for name in _OFFLINE}
+    short, long = (_Sample(settings, model, texts, factor * mean) for factor in (0.5, 1.5))
+    stages = {name: _line(reference.stages[name], short, long, name) for name in _MEASURED}
     here, there = (
-        sum(stage.seconds(mean) for name, stage in found.items() if name in _OFFLINE)
-        for found in (stages, reference.stages)
+        sum(stage.seconds(mean) for name, stage in measured.items() if name in _MEASURED)
+        for measured in (stages, reference.stages)
     )
     resident = _resident_mib()
     device: Device = "cuda" if model.device == "cuda" else "cpu"
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # As the service chooses them; of a GPU's model there is the one that feeds it.
+    available = available_cores()
+    # As the service sets them; the model on a GPU has one thread, which feeds it.
     threads = 1 if device == "cuda" else settings.model.threads or max(1, available // 2)
     return Profile(
         format=1,
@@ -70,8 +73,8 @@ def measure(settings: Settings, mean_tokens: float) -> Profile:
         lengths={upper: share for upper, share in reference.lengths.items() if upper <= model.manifest.max_tokens},
         stages={name: stages.get(name) or _scaled(stage, here / there) for name, stage in reference.stages.items()},
         costs=Costs(lengths=table.lengths, sizes=table.sizes, seconds=table.seconds),
-        # On the safe side: each thread is busy as long as a batch runs. The share of its time that a CPU was ours
-        # would say less on a busy host, where the batch times, the best of several, were not as long.
+        # On the safe side: each thread is busy as long as a batch runs. On a busy host, CPU time over wall time is too
+        # little: the batch times are the best of several, and were not slowed down as much.
         model_cores=float(threads) if device == "cpu" else min(1.0, max(0.1, cores)),
         batch_ms=reference.batch_ms,
         overhead_ms=reference.overhead_ms,
@@ -79,55 +82,67 @@ def measure(settings: Settings, mean_tokens: float) -> Profile:
         resident_start_mib=resident,
         resident_mib=resident + max(0.0, reference.resident_mib - reference.resident_start_mib),
         start_seconds=start_seconds,
-        input=_bytes(short.inputs, long.inputs, short.mean, long.mean),
-        output=_bytes(short.outputs, long.outputs, short.mean, long.mean),
+        input=_bytes(short, long, lambda sample: sample.inputs),
+        output=_bytes(short, long, lambda sample: sample.outputs),
     )
 
 
 class _Sample:
-    """Reviews of about so many tokens, made of the samples, and what each stage takes for one, in microseconds."""
+    """Reviews of about this many tokens, and how long each stage takes for one of them, in microseconds."""
 
-    def __init__(self, settings: Settings, model: Model, tokens: float) -> None:
+    def __init__(self, settings: Settings, model: Model, texts: Sequence[str], tokens: float) -> None:
         values = [
             orjson.dumps({settings.input.text_field: text, settings.input.id_field: f"r{number}"})
-            for number, text in enumerate(_texts(model, tokens))
+            for number, text in enumerate(_resized(texts, model, tokens))
         ]
         records = [Record("reviews", 0, n, 0, b"user-%d" % n, value, ()) for n, value in enumerate(values)]
-        # Field paths may be dotted: the samples are flat.
-        reading = Decoder("json", settings.input.text_field, settings.input.id_field)
-        configured: Decoder = decoder(settings) if settings.input.format == "json" else reading
-        decoded = [review for record in records if isinstance(review := reading.decode(record), Review)]
+        # A field path may be dotted; these records are flat.
+        flat = Decoder(value_format=value_format("json", settings.input.text_field), id_field=settings.input.id_field)
+        configured = decoder(settings) if settings.input.format == "json" else flat
+        reviews = [review for record in records if isinstance(review := flat.decode(record), Review)]
         vocabulary, limit = model.vocabulary, model.manifest.max_tokens
-        texts = [review.text for review in decoded]
-        encoded = vocabulary.encode_all(texts, limit)
+        decoded = [review.text for review in reviews]
+        encoded = vocabulary.encode_all(decoded, limit)
         predictions = model.predict(encoded)
-        writing: Encoder = encoder(settings, model)
+        encoding, rules = encoder(settings, model), moderation(settings)
         self.us = {
-            "decode": _microseconds(lambda: [configured.decode(record) for record in records]),
-            "tokenise": _microseconds(lambda: vocabulary.encode_all(texts, limit)),
-            "encode": _microseconds(lambda: _written(writing, decoded, predictions)),
+            "decode": _microseconds(lambda: _decode(configured, rules, records)),
+            "tokenise": _microseconds(lambda: vocabulary.encode_all(decoded, limit)),
+            "encode": _microseconds(lambda: _encode(encoding, rules, reviews, predictions)),
         }
         self.mean = _mean(encoded)
         self.inputs = [record.value or b"" for record in records]
-        self.outputs = [_on_the_wire(message) for message in _written(writing, decoded, predictions)]
+        self.outputs = [_wire_bytes(message) for message in _encode(encoding, rules, reviews, predictions)]
 
 
-def _texts(model: Model, tokens: float) -> list[str]:
-    """The samples, one after the other, cut to as many characters as make `tokens` on average."""
-    samples = [orjson.loads(line)["text"] for line in Path(SAMPLES).read_bytes().splitlines() if line.strip()]
+def _resized(texts: Sequence[str], model: Model, tokens: float) -> list[str]:
+    """The texts joined together, then cut into reviews of as many characters as make `tokens` on average."""
     limit = model.manifest.max_tokens
-    counted = sum(len(model.vocabulary.encode(text, limit)) for text in samples if len(text) < limit)
-    characters = round(tokens * sum(len(text) for text in samples if len(text) < limit) / max(1, counted))
-    flow = cycle("".join(f"{text} " for text in samples))
+    whole = [text for text in texts if len(text) < limit]
+    total_tokens = sum(len(model.vocabulary.encode(text, limit)) for text in whole)
+    characters = round(tokens * sum(map(len, whole)) / max(1, total_tokens))
+    flow = cycle("".join(f"{text} " for text in texts))
     return ["".join(islice(flow, max(1, characters))) for _ in range(_REVIEWS)]
 
 
-def _written(writing: Encoder, reviews: Sequence[Review], predictions: Sequence[Prediction]) -> list[Message]:
+def _decode(decoder: Decoder, rules: Moderation | None, records: Sequence[Record]) -> list[Decoded]:
+    decoded = [decoder.decode(record) for record in records]
+    if rules is None:
+        return decoded
+    return [rules.applicable(review) if isinstance(review, Review) else review for review in decoded]
+
+
+def _encode(
+    encoder: Encoder, rules: Moderation | None, reviews: Sequence[Review], predictions: Sequence[Prediction]
+) -> list[Message]:
     now = 1_700_000_000_000
-    return [writing.labelled(*pair, now).message for pair in zip(reviews, predictions, strict=True)]
+    return [
+        encoder.labelled(*pair, now, None if rules is None else rules.apply(*pair)).message
+        for pair in zip(reviews, predictions, strict=True)
+    ]
 
 
-def _on_the_wire(message: Message) -> bytes:
+def _wire_bytes(message: Message) -> bytes:
     return b"".join([message.value or b"", *(name.encode() + (value or b"") for name, value in message.headers)])
 
 
@@ -136,7 +151,7 @@ def _mean(encoded: Sequence[Encoded]) -> float:
 
 
 def _microseconds(work: Callable[[], object]) -> float:
-    """Core time of a review, the best of five: what else runs on this host does not count."""
+    """Core time of a review, the best of five: other processes of this host must not count."""
     best = float("inf")
     for _ in range(5):
         begin = time.thread_time()
@@ -163,22 +178,22 @@ def _scaled(stage: Stage, factor: float) -> Stage:
     )
 
 
-def _bytes(short: Sequence[bytes], long: Sequence[bytes], tokens: float, more: float) -> Bytes:
-    """Sizes along the same line; compressed as the producer does it, a batch at a time, by zstd, its default here."""
-    low, high = (sum(map(len, records)) / len(records) for records in (short, long))
-    per_token = max(0.0, (high - low) / max(1.0, more - tokens))
-    joined = b"".join(long)
-    batches = [joined[at : at + _PRODUCER_BATCH] for at in range(0, len(joined), _PRODUCER_BATCH)]
+def _bytes(short: _Sample, long: _Sample, records_of: Callable[[_Sample], Sequence[bytes]]) -> Bytes:
+    """Sizes along the same line; compressed by zstd, the default, a full batch of the producer at a time."""
+    low, high = (sum(map(len, records_of(sample))) / len(records_of(sample)) for sample in (short, long))
+    per_token = max(0.0, (high - low) / max(1.0, long.mean - short.mean))
+    joined = b"".join(records_of(long))
+    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
     compressed = sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches)
     return Bytes(
-        per_review=round(max(0.0, low - per_token * tokens), 1),
+        per_review=round(max(0.0, low - per_token * short.mean), 1),
         per_token=round(per_token, 2),
         ratio=round(min(1.0, compressed / len(joined)), 3),
     )
 
 
 def _resident_mib() -> float:
-    """Of this process, now; where there is no /proc, a usual one."""
+    """Memory of this process; on systems without /proc, that of the stored profile."""
     pages = Path("/proc/self/statm")
     if not pages.exists():
         return stored("cpu").resident_start_mib

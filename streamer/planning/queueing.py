@@ -1,7 +1,7 @@
 """How long reviews wait for batches: formulas for one work-conserving server that takes batches by length.
 
-Pure; `streamer.planning.plan` puts a whole worker in the server's place. tests/planning/test_plan.py holds them to a
-simulation.
+Pure. `streamer.planning.worker.server` makes a whole worker such a server. tests/planning/test_plan.py compares the
+formulas with a simulation.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamer.pipeline.batching import CostTable
+from streamer.settings import BatchingSettings
 
-MAX_REVIEWS = 256  # As batching.max_reviews and batching.max_padded_tokens have it by default.
-MAX_PADDED_TOKENS = 16_384
+# Batches as large as the settings allow by default.
+MAX_REVIEWS = BatchingSettings().max_reviews
+MAX_PADDED_TOKENS = BatchingSettings().max_padded_tokens
 # Median, 95 % and 99 % of Erlang's distribution of six and of three stages, relative to its mean.
 _ONE_BATCH = (0.9450, 1.7522, 2.1847)
 _MORE_BATCHES = (0.8914, 2.0986, 2.8020)
@@ -33,9 +35,9 @@ class Latency:
 
 
 def full_load_seconds(costs: CostTable, lengths: Sequence[int]) -> float:
-    """Seconds a review when batches can always be the best of their length: the inverse of the capacity."""
-    known = {length: min(costs.cost(length, size) / size for size in _sizes(costs, length)) for length in set(lengths)}
-    return sum(known[length] for length in lengths) / len(lengths)
+    """Seconds a review under full load, when each batch has the best size for its length: 1 / capacity."""
+    best = {length: min(costs.cost(length, size) / size for size in _sizes(costs, length)) for length in set(lengths)}
+    return sum(best[length] for length in lengths) / len(lengths)
 
 
 def _sizes(costs: CostTable, length: int, waiting: int = MAX_REVIEWS) -> list[int]:
@@ -52,7 +54,7 @@ def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Late
     group it is 3/2 T, the leading term of Inoue's bound for dynamic batching (Performance Evaluation 147, 2021,
     arXiv:1912.06322), where C is linear. The percentiles are those of Erlang's distribution: of six stages where one
     batch takes all, of three where it takes two or more, which was fitted to the simulation.
-    tests/planning/test_plan.py holds all of it to the simulation, within a factor of 2.
+    tests/planning/test_plan.py compares all of it with the simulation: within a factor of 2.
 
     Infinite where `rate` is not below the capacity.
     """
@@ -62,7 +64,7 @@ def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Late
     cleared = [_clear(costs, lengths, backlog) for backlog in _BACKLOGS]
 
     def clear(backlog: float) -> tuple[float, float]:
-        """Seconds, and batches; linear in between, and beyond with nothing but full batches more."""
+        """Seconds, and batches; interpolated between the backlogs, and past the last one with full batches only."""
         if backlog <= 1:
             return cleared[0]
         right = bisect_left(_BACKLOGS, backlog)
@@ -84,13 +86,13 @@ def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Late
 
 
 def _clear(costs: CostTable, lengths: Sequence[int], backlog: int) -> tuple[float, float]:
-    """Seconds and batches of the cheapest way to judge a backlog with this mix of lengths.
+    """Seconds and batches of the cheapest way to clear a backlog with this mix of lengths.
 
     Sorted by length and cut into batches of neighbours, by dynamic programming over the cuts.
     """
     waiting = [lengths[int((index + 0.5) / backlog * len(lengths))] for index in range(backlog)]
     best = [(0.0, 0)]
-    for upto, length in enumerate(waiting, 1):
-        cuts = ((best[upto - size], size) for size in _sizes(costs, length, upto))
+    for count, length in enumerate(waiting, 1):
+        cuts = ((best[count - size], size) for size in _sizes(costs, length, count))
         best.append(min((seconds + costs.cost(length, size), batches + 1) for (seconds, batches), size in cuts))
     return best[-1][0], float(best[-1][1])

@@ -1,4 +1,4 @@
-"""What `streamer plan` prints."""
+"""A plan as `streamer plan` prints it: a table for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from streamer.planning.plan import Plan, Profile
+from streamer.planning.plan import Plan
+from streamer.planning.profile import Profile
 
-_WIDTH = 110  # Where there is no terminal that has one.
+_WIDTH = 110  # Without a terminal.
 _BOUNDS = {"python": "Python, under the GIL", "model": "the model", "cores": "the cores"}
 
 
@@ -30,8 +31,8 @@ def show(plan: Plan, profile: Profile, console: Console | None = None) -> None:
 
 def rows(plan: Plan, profile: Profile) -> list[tuple[str, str]]:
     """Name and value of each line."""
-    worker, waited = plan.worker, plan.latency
-    place = f"{plan.cores:,} cores" + (f", {plan.gpus:,} GPUs" if plan.gpus else "")
+    worker, latency = plan.worker, plan.latency
+    total = f"{plan.cores:,} cores" + (f", {plan.gpus:,} GPUs" if plan.gpus else "")
     bounds = ", ".join(f"{_BOUNDS[name]} {bound:,.0f}" for name, bound in worker.bounds.items())
     return [
         ("planned for", f"{_rate(plan.rate)} reviews/s of {plan.mean_tokens:g} tokens on average"),
@@ -39,10 +40,10 @@ def rows(plan: Plan, profile: Profile) -> list[tuple[str, str]]:
         ("one worker", f"{worker.rate:,.0f} reviews/s at most, on {worker.cores:.1f} cores"),
         ("", f"a review costs {worker.cpu_ms:.2f} ms of CPU: {worker.gil_ms:.2f} under the GIL; model {_model(plan)}"),
         ("workers", f"{plan.workers:,}, busy to {plan.utilisation:.0%}"),
-        ("place", f"{place}: {plan.hosts:,} hosts with up to {plan.workers_per_host:,} workers each"),
+        ("place", f"{total}: {plan.hosts:,} hosts with up to {plan.workers_per_host:,} workers each"),
         ("partitions", f"{plan.partitions:,}"),
         ("memory", f"{plan.memory_gib:,.0f} GiB"),
-        ("latency", f"{waited.p50:,.0f} ms median, {waited.p95:,.0f} at 95 %, {waited.p99:,.0f} at 99 %"),
+        ("latency", f"{latency.p50:,.0f} ms median, {latency.p95:,.0f} at 95 %, {latency.p99:,.0f} at 99 %"),
         ("network in", f"{plan.traffic_in.raw:,.1f} MB/s, compressed {plan.traffic_in.compressed:,.1f}"),
         ("network out", f"{plan.traffic_out.raw:,.1f} MB/s, compressed {plan.traffic_out.compressed:,.1f}"),
         ("broker disk", f"{plan.disk_gb_per_day:,.0f} GB a day, input and output, all replicas"),
@@ -61,5 +62,5 @@ def _model(plan: Plan) -> str:
 
 
 def as_json(plan: Plan, profile: Profile) -> dict[str, Any]:
-    """The plan's fields, and which profile it comes from."""
+    """The fields of the plan, and the profile it was made from."""
     return {**asdict(plan), "profile": {"name": profile.name, "measured": profile.measured, "device": profile.device}}

@@ -9,7 +9,7 @@ windows: these windows, bounded in memory. alerts: groups whose share of negativ
 from streamer.trends.anomalies import ALERT_TYPE, Alert, AlertThresholds, AnomalyDetector
 from streamer.trends.buffer import CountBuffer, next_epoch
 from streamer.trends.message import EVENT_TYPE, Cell, CountDelta, Epoch, decode, encode, source_key
-from streamer.trends.reader import SIZES, Statistics, Trends
+from streamer.trends.reader import SIZES, Statistics, Trends, trends_of
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "encode",
     "next_epoch",
     "source_key",
+    "trends_of",
 ]

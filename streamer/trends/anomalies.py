@@ -19,7 +19,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from streamer.formats.codec import rfc3339
+from streamer.formats.times import rfc3339
 from streamer.trends.windows import MINUTE, Window
 
 Direction = Literal["above", "below", "back"]
@@ -63,7 +63,7 @@ class Alert(NamedTuple):
         return f"{self.window.start}/{'all' if self.group is None else 'group/' + self.group}"
 
     def event(self) -> dict[str, Any]:
-        """As JSON has it: `streamer.formats.schema.TrendAlert`."""
+        """As JSON has it: `streamer.trends.schema.TrendAlert`."""
         rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
         counts = {"reviews": self.window.reviews, "negative": self.window.negative}
         window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from streamer.events import TopicPartition
+from streamer.settings import TrendSettings
 from streamer.trends.anomalies import Alert, AlertThresholds, AnomalyDetector
 from streamer.trends.message import Cell, CountDelta, Epoch, decode
 from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window, Windows
@@ -228,3 +229,14 @@ class Trends:
             for windows in self._windows.values():
                 windows.forget(newest)
         return late
+
+
+def trends_of(settings: TrendSettings) -> Trends:
+    """A reader with the lateness, limits and alert thresholds of the settings."""
+    thresholds = AlertThresholds(
+        min_reviews=settings.alert_min_reviews,
+        min_minutes=settings.alert_min_minutes,
+        sigmas=settings.alert_sigmas,
+        change=settings.alert_change,
+    )
+    return Trends(settings.lateness_ms / 1000, settings.early_ms / 1000, settings.max_groups, thresholds)

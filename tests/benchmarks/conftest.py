@@ -1,4 +1,8 @@
-"""What a benchmark draws, as matplotlib was told to draw it; and one thread for the models in this process."""
+"""What a benchmark draws, as matplotlib was told to draw it; and how it runs.
+
+The model takes one thread in this process. What measures time runs as it does for a user: the processes that it starts
+are not traced for coverage.
+"""
 
 from __future__ import annotations
 
@@ -31,3 +35,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _untraced_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)

@@ -87,7 +87,7 @@ def test_a_slow_reader_loses_nothing(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=ENVIRONMENT | {"STREAMER_DRAIN_TIMEOUT_MS": "500"},
+        env=ENVIRONMENT | {"STREAMER_PIPELINE__DRAIN_TIMEOUT_MS": "500"},
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(rows)

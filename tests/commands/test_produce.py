@@ -17,12 +17,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamer.commands.produce import RowMapping, produce
-from streamer.files.read_ahead import ReadAhead, TokenBucket
-from streamer.files.source import FileError
+from streamer.files.tables import FileError
 from streamer.kafka import TopicMissing
 from streamer.settings import InputSettings, KafkaSettings, Settings
 from tests.brokers import Cluster, MakeTopic
@@ -231,64 +228,3 @@ def test_a_dotted_path_leads_to_a_key() -> None:
     dotted = mapping(key="user.name")
     assert dotted.message(b'{"user": {"name": "a"}}', 0, 0).key == b"a"
     assert dotted.message(b'{"user": {"name": "a"}, "user.name": "b"}', 0, 0).key == b"b"
-
-
-@given(
-    st.floats(0.1, 1e5),
-    st.lists(st.tuples(st.floats(0, 3), st.integers(1, 5000)), min_size=1, max_size=50),
-)
-def test_the_bucket_never_gives_more_than_its_rate(rate: float, asked: list[tuple[float, int]]) -> None:
-    """Over any time, by more than two bursts of a tenth of a second; and it says how long to wait for the next."""
-    bucket, now, taken = TokenBucket(rate, 0.0), 0.0, 0
-    for pause, wanted in asked:
-        now += pause
-        got = bucket.take(wanted, now)
-        taken += got
-        assert got <= wanted
-        assert taken <= 1 + rate * now + 2 * max(1.0, rate * 0.1)
-        now += bucket.wait(wanted) + 1e-6
-        assert bucket.take(1, now) == 1
-        taken += 1
-
-
-def test_a_rate_of_nought_is_no_limit() -> None:
-    """All may go at once."""
-    bucket = TokenBucket(0, 0.0)
-    assert (bucket.take(10**9, 0.0), bucket.wait(5)) == (10**9, 0.0)
-
-
-async def test_a_feed_reads_a_bounded_number_ahead() -> None:
-    """However slowly the rows are taken; stopped, it reads no more."""
-    read = 0
-
-    def source() -> Iterator[bytes]:
-        nonlocal read
-        while True:
-            read += 1
-            yield b"row"
-
-    stopped = threading.Event()
-    feed = ReadAhead(source(), 0, stopped)
-    reading = asyncio.create_task(feed.read())
-    batches = feed.batches()
-    taken = len(await anext(batches))
-    await asyncio.sleep(0.3)
-    assert taken <= 500
-    assert read <= taken + 2000 + 1
-    stopped.set()
-    await asyncio.wait_for(reading, 2)
-    await batches.aclose()  # type: ignore[attr-defined]  # It is an asynchronous generator.
-
-
-async def test_a_feed_raises_what_its_source_raises() -> None:
-    """And its batches end."""
-
-    def source() -> Iterator[bytes]:
-        yield b"row"
-        raise FileError("broken")
-
-    feed = ReadAhead(source(), 0, threading.Event())
-    reading = asyncio.create_task(feed.read())
-    assert [batch async for batch in feed.batches()] == [[b"row"]]
-    with pytest.raises(FileError, match="broken"):
-        await reading

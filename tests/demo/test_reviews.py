@@ -10,9 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import orjson
-
-from streamer.demo.reviews import SAMPLES
+from streamer.demo.samples import samples
 
 COMMAND = [sys.executable, "-m", "streamer", "demo"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
@@ -20,13 +18,13 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 def test_the_samples_are_as_varied_as_promised() -> None:
     """At least 200, of every kind at least ten, in both languages, each with what its author says of it."""
-    samples = [orjson.loads(line) for line in SAMPLES.read_bytes().splitlines()]
-    kinds = [sample["kind"] for sample in samples]
-    assert len({sample["text"] for sample in samples}) == len(samples) >= 200
+    reviews = samples()
+    kinds = [sample["kind"] for sample in reviews]
+    assert len({sample["text"] for sample in reviews}) == len(reviews) >= 200
     assert {"mixed", "ironic", "negated", "very_short", "very_long", "emoji", "traditional"} <= set(kinds)
     assert min(kinds.count(kind) for kind in kinds) >= 10
-    assert {sample["language"] for sample in samples} == {"zh", "en", "mixed"}
-    assert {sample["expected"] for sample in samples} == {"positive", "negative", "uncertain"}
+    assert {sample["language"] for sample in reviews} == {"zh", "en", "mixed"}
+    assert {sample["expected"] for sample in reviews} == {"positive", "negative", "uncertain"}
 
 
 def test_it_labels_the_samples_and_ends() -> None:

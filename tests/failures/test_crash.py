@@ -36,7 +36,7 @@ def test_worker_killed_mid_batch(scenario: Scenario) -> None:
 @pytest.mark.usefixtures("repeats")
 def test_worker_killed_between_publish_and_commit(scenario: Scenario) -> None:
     """Everything is published and nothing committed when the worker dies: the next one repeats it, no more."""
-    (first,) = scenario.start(KAFKA__COMMIT_INTERVAL_MS="600000")
+    (first,) = scenario.start(PIPELINE__COMMIT_INTERVAL_MS="600000")
     scenario.put(short_items(3_000))
     scenario.wait_seen(3_000)
     mark = scenario.mark()
@@ -122,7 +122,7 @@ def test_output_partition_without_a_leader(begin: Begin, nodes: Nodes, mode: str
 
 def test_coordinator_killed_mid_commit(scenario: Scenario, nodes: Nodes) -> None:
     """The group's coordinator dies while commits are on their way all the time: the next one takes them."""
-    scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="20")
+    scenario.start(2, PIPELINE__COMMIT_INTERVAL_MS="20")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     for _ in range(2):
@@ -138,7 +138,7 @@ def test_coordinator_killed_mid_commit(scenario: Scenario, nodes: Nodes) -> None
 @pytest.mark.usefixtures("transactional")
 def test_transaction_coordinator_killed(scenario: Scenario, nodes: Nodes) -> None:
     """The coordinator of a partition's transactions dies while they end all the time: the next one goes on."""
-    scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="20")
+    scenario.start(2, PIPELINE__COMMIT_INTERVAL_MS="20")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     transactions = scenario.transactional_id(0)

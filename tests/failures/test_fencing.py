@@ -20,7 +20,7 @@ LOOK_SECONDS = 10.0
 TRANSACTION_SECONDS = 10.0  # The least that kafka.transaction_timeout_ms can be.
 PATIENT = {
     "KAFKA__SESSION_TIMEOUT_MS": "60000",
-    "KAFKA__COMMIT_INTERVAL_MS": "3000",
+    "PIPELINE__COMMIT_INTERVAL_MS": "3000",
     "KAFKA__TRANSACTION_TIMEOUT_MS": f"{TRANSACTION_SECONDS * 1000:.0f}",
 }
 BROKE = "broke, sending it again"
@@ -28,7 +28,7 @@ BROKE = "broke, sending it again"
 
 def test_zombie_comes_back(scenario: Scenario) -> None:
     """Paused past its session, one of two workers comes back: it forgets what it had, joins again, and works."""
-    zombie, other = scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="3000")
+    zombie, other = scenario.start(2, PIPELINE__COMMIT_INTERVAL_MS="3000")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     left = in_flight(zombie)
@@ -49,7 +49,7 @@ def test_zombie_comes_back(scenario: Scenario) -> None:
 @pytest.mark.usefixtures("repeats")
 def test_commit_with_an_illegal_generation_is_skipped(scenario: Scenario) -> None:
     """What a zombie has published and not committed it must not commit: it is refused, skipped and counted."""
-    zombie, other = scenario.start(2, KAFKA__COMMIT_INTERVAL_MS="600000")
+    zombie, other = scenario.start(2, PIPELINE__COMMIT_INTERVAL_MS="600000")
     scenario.feed(RATE)
     scenario.wait_seen(2_000)
     left = in_flight(zombie)
@@ -84,7 +84,7 @@ def test_sole_worker_paused_past_its_session(scenario: Scenario) -> None:
 @pytest.mark.usefixtures("transactional")
 def test_another_producer_takes_a_transactional_id(scenario: Scenario) -> None:
     """A worker that is fenced in its own partition commits nothing more of it, and ends with 4; the other goes on."""
-    workers = scenario.start(2, KAFKA__REVOKE_TIMEOUT_MS="3000", KAFKA__REBALANCE_TIMEOUT_MS="5000")
+    workers = scenario.start(2, PIPELINE__REVOKE_TIMEOUT_MS="3000", KAFKA__REBALANCE_TIMEOUT_MS="5000")
     scenario.feed(RATE)
     scenario.wait_seen(1_000)
     fenced, other = sorted(workers, key=lambda worker: 0 not in owned(worker.log))

@@ -66,7 +66,7 @@ def test_cut_from_all_for_longer_than_the_session(far: Scenario, far_nodes: Prox
 @pytest.mark.parametrize("way", ["cut", "half open"])
 def test_lost_again_and_again_while_committing(far: Scenario, far_nodes: ProxiedCluster, way: str) -> None:
     """Whether a commit got through is not known each time, since its answer may be what was lost."""
-    (worker,) = far.start(KAFKA__SESSION_TIMEOUT_MS="30000", KAFKA__COMMIT_INTERVAL_MS="20", **REQUEST)
+    (worker,) = far.start(KAFKA__SESSION_TIMEOUT_MS="30000", PIPELINE__COMMIT_INTERVAL_MS="20", **REQUEST)
     far.feed(RATE)
     far.wait_seen(1_000)
     for _ in range(10):
@@ -86,7 +86,7 @@ def test_lost_again_and_again_while_committing(far: Scenario, far_nodes: Proxied
 def test_cut_for_longer_than_a_transaction(far: Scenario, far_nodes: ProxiedCluster) -> None:
     """The broker aborts what was open, and the group knows nothing of it: all is sent again, and is there once."""
     patient = {"KAFKA__SESSION_TIMEOUT_MS": "60000", "KAFKA__TRANSACTION_TIMEOUT_MS": "10000"}
-    (worker,) = far.start(KAFKA__COMMIT_INTERVAL_MS="3000", **patient, **REQUEST)
+    (worker,) = far.start(PIPELINE__COMMIT_INTERVAL_MS="3000", **patient, **REQUEST)
     far.feed(RATE)
     far.wait_seen(1_000)
     seen = far.watcher.seen

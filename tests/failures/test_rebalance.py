@@ -51,7 +51,7 @@ def test_one_to_three_to_one_workers(scenario: Scenario) -> None:
 @pytest.mark.fast
 def test_revoke_against_commit(scenario: Scenario) -> None:
     """A member comes and goes while the worker commits all the time: no deadlock, and nothing comes twice."""
-    (worker,) = scenario.start(KAFKA__COMMIT_INTERVAL_MS="1")
+    (worker,) = scenario.start(PIPELINE__COMMIT_INTERVAL_MS="1")
     scenario.feed(RATE)
     for _ in range(5):
         with visiting(scenario.job):

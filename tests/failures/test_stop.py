@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.failures, pytest.mark.timeout(400), pytest.mark.requir
 
 RATE = 400
 DRAIN_SECONDS = 5.0
-DRAIN = {"DRAIN_TIMEOUT_MS": f"{DRAIN_SECONDS * 1000:.0f}"}
+DRAIN = {"PIPELINE__DRAIN_TIMEOUT_MS": f"{DRAIN_SECONDS * 1000:.0f}"}
 
 
 @pytest.mark.fast
@@ -53,7 +53,7 @@ def test_sigterm_mid_batch(scenario: Scenario) -> None:
 @pytest.mark.usefixtures("repeats")
 def test_sigterm_twice(scenario: Scenario) -> None:
     """The second signal ends it at once with 128 + 15; the next worker repeats what was not committed."""
-    (worker,) = scenario.start(KAFKA__COMMIT_INTERVAL_MS="600000")
+    (worker,) = scenario.start(PIPELINE__COMMIT_INTERVAL_MS="600000")
     scenario.put(short_items(20_000))
     scenario.wait_seen(2_000)
     worker.process.send_signal(signal.SIGTERM)

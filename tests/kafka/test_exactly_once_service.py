@@ -26,7 +26,7 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
         "STREAMER_DELIVERY": "exactly_once",
         "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "6000",
         "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
-        "STREAMER_KAFKA__COMMIT_INTERVAL_MS": "300",
+        "STREAMER_PIPELINE__COMMIT_INTERVAL_MS": "300",
     }
     return job
 

@@ -36,6 +36,14 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
     return job
 
 
+# For the rules `angry`, `words` and none of them, whatever the reviews are that the machine has.
+OWN = (
+    "Terrible quality, it broke after one day and nobody answers. A complete waste of money.",
+    "客服态度恶劣，东西是坏的，退货也没人理。",
+    "质量很好，送货很快，非常满意。",
+)
+
+
 def moderating(topic: str) -> dict[str, str]:
     return {
         "STREAMER_MODERATION__RULES": json.dumps(RULES),
@@ -44,8 +52,8 @@ def moderating(topic: str) -> dict[str, str]:
 
 
 def rows(count: int) -> list[dict[str, Any]]:
-    """Real reviews; every third one comes again, so that the verdict cache answers; some are of the staff."""
-    texts = list(reviews(count * 2 // 3))
+    """Our own texts and real ones; every third one comes again, so that the cache answers; some are of the staff."""
+    texts = [*OWN * 35, *reviews(count * 2 // 3 - 35 * len(OWN))]  # Each with every group, of the staff and not.
     return [
         {
             "id": f"r{number}",
@@ -99,7 +107,7 @@ def test_killed_again_and_again_what_is_held_is_there_once(job: Job, tmp_path: P
         "STREAMER_DELIVERY": "exactly_once",
         "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "15000",
         "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
-        "STREAMER_KAFKA__COMMIT_INTERVAL_MS": "300",
+        "STREAMER_PIPELINE__COMMIT_INTERVAL_MS": "300",
     }
     produced = put(job, rows(4_000))
     for number in range(2):

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from streamer.events import CommitOutcome, Message, Prediction, Record, TopicPartition
-from streamer.formats.codec import Decoder, Encoder
+from streamer.formats.decode import Decoder
+from streamer.formats.encode import Encoder
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.batching import CostTable
 from streamer.pipeline.inference import Predictor, ServingModel
@@ -130,7 +131,9 @@ class Bench:
             self.delivery,
             model=ServingModel(
                 Predictor(VOCABULARY, 16, self._predict_batch, costs),
-                Encoder("labelled", "dead", "group", "model", "1"),
+                Encoder(
+                    topic="labelled", dead_letter_topic="dead", group_id="group", model_name="model", model_version="1"
+                ),
             ),
             decoder=Decoder(),
             limits=limits,

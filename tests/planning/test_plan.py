@@ -20,9 +20,11 @@ from benchmarks.queueing import Arrival, simulate
 from docs import generate
 from streamer.cli import app
 from streamer.pipeline.batching import Bucketer, CostTable
-from streamer.planning.plan import PlanError, Profile, divisible, mix, plan, server, worker_at
+from streamer.planning.plan import Plan, PlanError, Request, divisible, plan
+from streamer.planning.profile import Profile
 from streamer.planning.profiles import STORED, ProfileError, parse, read, stored, write
 from streamer.planning.queueing import MAX_PADDED_TOKENS, MAX_REVIEWS, Latency, batch_latency, full_load_seconds
+from streamer.planning.worker import mix, server, worker_at
 
 CPU = stored("cpu")
 MAX_WAIT = 0.02
@@ -44,6 +46,10 @@ def gpu(**changes: Any) -> Profile:
     return changed(device="cuda", precision="float16", costs=costs, **changes)
 
 
+def planned(profile: Profile, rate: float, mean_tokens: float, **options: Any) -> Plan:
+    return plan(profile, Request(rate, mean_tokens, **options))
+
+
 # The sums
 
 
@@ -52,7 +58,7 @@ def gpu(**changes: Any) -> Profile:
 def test_more_reviews_never_take_less(rate: float, other: float, mean: float) -> None:
     """Workers, cores, hosts, partitions, bytes."""
     low, high = sorted((rate, other))
-    less, more = plan(CPU, low, mean), plan(CPU, high, mean)
+    less, more = planned(CPU, low, mean), planned(CPU, high, mean)
     for name in ("workers", "cores", "hosts", "partitions", "memory_gib", "disk_gb_per_day"):
         assert getattr(less, name) <= getattr(more, name), name
 
@@ -62,7 +68,7 @@ def test_more_reviews_never_take_less(rate: float, other: float, mean: float) ->
 def test_longer_texts_are_never_cheaper(rate: float, mean: float, other: float) -> None:
     """Neither in time nor in bytes."""
     low, high = sorted((mean, other))
-    short, long = plan(CPU, rate, low), plan(CPU, rate, high)
+    short, long = planned(CPU, rate, low), planned(CPU, rate, high)
     assert short.workers <= long.workers
     assert short.worker.rate >= long.worker.rate
     assert short.worker.cpu_ms <= long.worker.cpu_ms
@@ -73,7 +79,7 @@ def test_longer_texts_are_never_cheaper(rate: float, mean: float, other: float) 
 @given(RATES, MEANS, st.floats(0.01, 0.95), st.integers(1, 256))
 def test_no_worker_is_busier_than_asked(rate: float, mean: float, utilisation: float, cores: int) -> None:
     """And one worker less would be; no host has more workers than it has cores for."""
-    found = plan(CPU, rate, mean, utilisation, cores)
+    found = planned(CPU, rate, mean, utilisation=utilisation, cores_per_host=cores)
     assert found.utilisation <= utilisation * (1 + 1e-9)
     assert found.workers == 1 or rate / (found.workers - 1) > utilisation * found.worker.rate * (1 - 1e-9)
     assert found.workers_per_host * found.worker.cores <= cores + 1e-6
@@ -96,11 +102,11 @@ def test_the_first_to_be_used_up_holds_a_worker() -> None:
     """The GIL, the model, or its cores, each when it costs the most; the advice says so."""
     slow = {"lengths": [4, 256], "sizes": [1, 256], "seconds": [[0.1, 0.2], [0.3, 0.4]]}
     free = changed(stages={"all": {"per_review_us": 100.0, "gil": 0.0}}, threads=1)
-    assert plan(changed(stages={"loop": {"per_review_us": 900.0}}), 1, 45).worker.bound == "python"
-    assert plan(changed(costs=slow), 1, 45).worker.bound == "model"
-    assert plan(free, 1, 45, cores_per_host=1).worker.bound == "cores"
-    assert plan(free, 1, 45, cores_per_host=1).worker.cores == pytest.approx(CPU.derate)
-    assert "cores" in plan(free, 1, 45, cores_per_host=1).advice
+    assert planned(changed(stages={"loop": {"per_review_us": 900.0}}), 1, 45).worker.bound == "python"
+    assert planned(changed(costs=slow), 1, 45).worker.bound == "model"
+    assert planned(free, 1, 45, cores_per_host=1).worker.bound == "cores"
+    assert planned(free, 1, 45, cores_per_host=1).worker.cores == pytest.approx(CPU.derate)
+    assert "cores" in planned(free, 1, 45, cores_per_host=1).advice
 
 
 def test_a_worker_is_as_fast_as_it_was_measured() -> None:
@@ -113,20 +119,20 @@ def test_a_worker_is_as_fast_as_it_was_measured() -> None:
 
 def test_a_gpu_is_shared_by_workers_that_python_holds() -> None:
     """By its time, or by its memory where that is less."""
-    found = plan(gpu(), 50_000, 45)
+    found = planned(gpu(), 50_000, 45)
     assert found.worker.bound == "python"
     shared = int(1000 / (found.worker.rate * found.worker.model_ms))
     assert shared > 1
     assert found.gpus == -(-found.workers // shared)
-    small = plan(gpu(device_mib=1000.0, worker_device_mib=500.0), 50_000, 45)
+    small = planned(gpu(device_mib=1000.0, worker_device_mib=500.0), 50_000, 45)
     assert small.gpus == -(-small.workers // 2)
-    assert plan(CPU, 50_000, 45).gpus == 0
+    assert planned(CPU, 50_000, 45).gpus == 0
 
 
 def test_bytes_and_disk() -> None:
     """A record's size times the rate; compressed, a day, three replicas."""
     record = {"per_review": 100.0, "per_token": 2.0, "ratio": 0.5}
-    found = plan(changed(input=record, output=record), 1_000_000, 50, replication=3)
+    found = planned(changed(input=record, output=record), 1_000_000, 50, replication=3)
     assert (found.traffic_in.raw, found.traffic_in.compressed) == (200.0, 100.0)
     assert found.disk_gb_per_day == pytest.approx(2 * 100 * 86_400 / 1000 * 3)
 
@@ -157,7 +163,7 @@ def test_partitions_spread_evenly(least: int) -> None:
 def test_an_impossible_number_is_named(changes: dict[str, Any], message: str) -> None:
     """Rather than planned with."""
     with pytest.raises(PlanError, match=message):
-        plan(CPU, **{"rate": 1000, "mean_tokens": 45, **changes})
+        planned(CPU, **{"rate": 1000, "mean_tokens": 45, **changes})
 
 
 # Latency
@@ -302,7 +308,7 @@ def test_json_is_the_plan() -> None:
     """All of its fields, and the profile's name."""
     code, printed = run("--rate", "50000", "--mean-tokens", "20", "--cores-per-host", "8", "--json")
     found = orjson.loads(printed)
-    expected = plan(CPU, 50_000, 20, cores_per_host=8)
+    expected = planned(CPU, 50_000, 20, cores_per_host=8)
     assert code == 0
     assert (found["workers"], found["hosts"]) == (expected.workers, expected.hosts)
     assert found["latency"]["p99"] == pytest.approx(expected.latency.p99)

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from streamer.cli import _run_command
+from streamer.commands.exit_codes import run_command
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.pipeline import Pipeline
@@ -94,7 +94,7 @@ def ends(command: Command, capsys: pytest.CaptureFixture[str], longest_s: float 
     capsys.readouterr()
     begin, code = time.monotonic(), 0
     try:
-        _run_command(bounded)
+        run_command(bounded)
     except SystemExit as ended:
         code = int(ended.code or 0)
     return Ended(code, capsys.readouterr().err, time.monotonic() - begin)

