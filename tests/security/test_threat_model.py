@@ -16,8 +16,9 @@ PAGE = (ROOT / "SECURITY.md").read_text()
 
 
 def files(cell: str) -> list[Path]:
-    """The test files that a cell names; a bare name is in tests/security."""
-    return [ROOT / (name if "/" in name else f"tests/security/{name}") for name in re.findall(r"`([^`]+)`", cell)]
+    """The test files that a cell names, one by one or by their folder; a bare name is in tests/security."""
+    named = [ROOT / (name if "/" in name else f"tests/security/{name}") for name in re.findall(r"`([^`]+)`", cell)]
+    return [file for path in named for file in ([*path.glob("test_*.py")] if path.is_dir() else [path])]
 
 
 def checks(path: Path) -> list[str]:
