@@ -40,9 +40,10 @@ from streamer.settings.deprecated import RENAMED
 from streamer.trends import CountBuffer
 from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
+from tests.markdown import Table, tables
 
-PAGES = sorted([*generate.FOLDER.glob("*.md"), *generate.FOLDER.parent.glob("*.md")])
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
+TABLES = tables(OPERATIONS)
 ENCODER = Encoder(
     topic="out",
     dead_letter_topic="dead",
@@ -261,17 +262,13 @@ def _text(headers: Headers) -> dict[str, str]:
     return {name: (content or b"").decode() for name, content in headers}
 
 
-# The pages
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_table_has_a_head(path: Path) -> None:
-    """A blank line in a table makes a second one of its rows, which GitHub shows as text."""
-    blocks = re.findall(r"(?:^\|.*\n)+", path.read_text(), re.MULTILINE)
-    assert [block for block in blocks if not re.match(r"\|.*\n\|[-:| ]+\|\n", block)] == []
-
-
 # The operations page
+
+
+def table_with(*first: str) -> Table:
+    """The table of the operations page with these first columns."""
+    (found,) = (table for table in TABLES if table.header[: len(first)] == first)
+    return found
 
 
 def leaves(model: type[BaseModel], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -287,10 +284,33 @@ VARIABLES = {PREFIX + name.upper().replace(".", "__") for name in SETTINGS}
 
 
 def test_every_setting_is_on_the_page_with_a_meaning() -> None:
-    """Once, and nothing that is no setting."""
-    rows = re.findall(rf"^\| `(\w+)` \| `({PREFIX}\w+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", OPERATIONS, re.MULTILINE)
-    assert sorted(variable for _, variable, *_ in rows) == sorted(VARIABLES)
-    assert all(variable.endswith(name.upper()) and meaning.strip() for name, variable, _, _, meaning in rows)
+    """In a table for its section, once, and nothing that is no setting."""
+    rows = [row for table in TABLES if table.header[:2] == ("setting", "variable") for row in table.rows]
+    variables = [row["variable"].strip("`") for row in rows]
+    assert sorted(variables) == sorted(VARIABLES)
+    for row, variable in zip(rows, variables, strict=True):
+        assert variable.endswith(row["setting"].strip("`").upper())
+        assert all(row.values()), row
+
+
+def test_every_topic_is_on_the_page_with_its_default() -> None:
+    """In one table; the default is that of the settings, by the names of the topics that it is made of."""
+    settings = Settings.model_construct()
+    made = {"<input.topic>": settings.input.topic, "<output.topic>": settings.output.topic}
+    found = {}
+    for row in table_with("topic", "setting").rows:
+        default = row["default"].strip("`")
+        for name, topic in made.items():
+            default = default.replace(name, topic)
+        found[row["setting"].strip("`")] = default
+    assert found == {
+        "input.topic": settings.input.topic,
+        "output.topic": settings.output.topic,
+        "dead_letters.topic": settings.dead_letter_topic,
+        "moderation.review_topic": settings.review_topic,
+        "moderation.verdict_topic": settings.verdict_topic,
+        "trends.topic": settings.trend_topic,
+    }
 
 
 def test_what_the_page_names_is_there() -> None:
@@ -303,14 +323,15 @@ def test_what_the_page_names_is_there() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
-    """All of them."""
-    assert re.findall(r"^\| (\d) \| ", OPERATIONS, re.MULTILINE) == [str(int(code)) for code in sorted(Exit)]
+    """All of them, each with a meaning."""
+    table = table_with("code")
+    assert table.column("code") == [str(int(code)) for code in sorted(Exit)]
+    assert all(all(row.values()) for row in table.rows)
 
 
 def test_every_reason_is_explained() -> None:
-    """Each on a line."""
-    table = OPERATIONS[OPERATIONS.index("| `dlq.reason` |") :].split("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Reason)
+    """Each in a row."""
+    assert [reason.strip("`") for reason in table_with("`dlq.reason`").column("`dlq.reason`")] == list(Reason)
 
 
 def test_counts_are_as_their_schema_says() -> None:
