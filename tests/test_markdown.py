@@ -73,7 +73,7 @@ def test_commands_exist(page: Path) -> None:
         elif program == "python -m benchmarks":
             assert arguments[0] in PARTS, arguments
             parser = argparse.ArgumentParser()
-            part: Part = import_module(f"benchmarks.{arguments[0]}")  # type: ignore[assignment]
+            part: Part = import_module(f"benchmarks.{arguments[0]}")
             part.arguments(parser)
             parser.parse_args(arguments[1:])
         else:
