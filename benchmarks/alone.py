@@ -16,22 +16,20 @@ import torch
 import uvloop
 
 from streamer.events import Message, Prediction, Record, Review, TopicPartition
-from streamer.formats.codec import Encoder
+from streamer.formats.encode import Encoder
 from streamer.kafka import Consumer, Publisher
 from streamer.models.torchscript import Model
 from streamer.pipeline.batching import Batch, Bucketer
-from streamer.pipeline.pipeline import Predictor
+from streamer.pipeline.in_flight import CHUNK
+from streamer.pipeline.inference import Predictor
+from streamer.pipeline.publishing import UNACKNOWLEDGED
+from streamer.pipeline.reading import POLL_SECONDS
 from streamer.service import decoder, encoder, limits
 from streamer.settings import Settings
 from streamer.text import Encoded, normalise_all, segment_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-
-# As in streamer/pipeline.py.
-_CHUNK = 256
-_UNACKNOWLEDGED = 64
-_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ async def consume(settings: Settings, count: int, keep: bool = False) -> tuple[S
     try:
         seen = 0
         while seen < count:
-            for records in (await consumer.poll(_POLL_SECONDS)).values():
+            for records in (await consumer.poll(POLL_SECONDS)).values():
                 seen += len(records)
                 if keep:
                     kept.extend(records)
@@ -204,7 +202,7 @@ async def publish(settings: Settings, releases: Sequence[Sequence[Message]]) -> 
         sent: deque[Any] = deque()
         for release in releases:
             sent.append(await publisher.send(release))
-            if len(sent) > _UNACKNOWLEDGED:
+            if len(sent) > UNACKNOWLEDGED:
                 await sent.popleft()
         while sent:
             await sent.popleft()
@@ -247,4 +245,4 @@ def _each(work: Callable[[Item], object], items: Sequence[Item]) -> Spent:
 
 
 def _pieces(items: Sequence[Item]) -> Iterator[list[Item]]:
-    return (list(items[begin : begin + _CHUNK]) for begin in range(0, len(items), _CHUNK))
+    return (list(items[begin : begin + CHUNK]) for begin in range(0, len(items), CHUNK))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+
+from streamer.observe.cores import available_cores
 
 
 def describe() -> dict[str, str | int]:
     """Processor, cores, Python and the versions that matter."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": available_cores(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "aiokafka", "rjieba", "sentiment-streamer")},
     }

@@ -19,8 +19,8 @@ from pathlib import Path
 from streamer.models.artefact import BUNDLED
 from streamer.text import Vocabulary
 from tests.texts import reviews
-from training.data import read
 from training.recipe import load_recipe
+from training.sources.reviews import read_reviews
 
 # Reviews have up to so many tokens, and more than the edge before; uncut, but for the few longer than the last.
 EDGES = (
@@ -160,8 +160,8 @@ def counted(lengths: Sequence[int]) -> tuple[int, ...]:
 
 def texts(data_dir: Path) -> dict[str, Iterable[str]]:
     """Real reviews by histogram, every so many where there are more than enough."""
-    hotel = read(load_recipe("chnsenticorp").data[0], data_dir, _CACHE)
-    film = read(load_recipe("imdb").data[0], data_dir, _CACHE)
+    hotel = read_reviews(load_recipe("chnsenticorp").data[0], data_dir, _CACHE)
+    film = read_reviews(load_recipe("imdb").data[0], data_dir, _CACHE)
     return {
         "food": [json.loads(line)["text"] for line in _WRITTEN.read_text("utf-8").splitlines()],
         "shop": islice(dict.fromkeys(reviews(50_000)), 0, None, 5),

@@ -1,4 +1,7 @@
-"""Reviews of mixed lengths: short ones written for training, shop reviews, long film reviews where those are there."""
+"""Reviews of mixed lengths: short ones written for training, shop reviews, and long film reviews.
+
+The long ones come from the folder that STREAMER_DATA_DIR names, and so do the shop reviews where it is set.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,7 @@ from tests.texts import reviews
 
 Mix = Literal["mixed", "shop"]
 SHARES: dict[Mix, dict[str, float]] = {"mixed": {"shop": 0.6, "short": 0.3, "long": 0.1}, "shop": {"shop": 1.0}}
-_ROOT = Path(__file__).parents[1]
-_SHORT = _ROOT / "training" / "written" / "food-delivery.jsonl"
+_SHORT = Path(__file__).parents[1] / "training" / "written" / "food-delivery.jsonl"
 _LONG = Path("en", "imdb_test.csv.gz")
 _DISTINCT = 50_000
 _SEED = 20
@@ -28,7 +30,7 @@ def mixed(count: int, mix: Mix = "mixed") -> tuple[list[str], dict[str, float]]:
     Where there are no film reviews their share goes to the shop reviews.
     """
     shares = dict(SHARES[mix])
-    if "long" in shares and not _long_file().is_file():
+    if "long" in shares and _long_file() is None:
         shares["shop"] += shares.pop("long")
     return interleaved({kind: _texts(kind) for kind in shares}, shares, count), shares
 
@@ -52,9 +54,10 @@ def _texts(kind: str) -> list[str]:
         return reviews(_DISTINCT)
     if kind == "short":
         return [json.loads(line)["text"] for line in _SHORT.read_text("utf-8").splitlines()]
-    with gzip.open(_long_file(), "rt", encoding="utf-8", newline="") as rows:
+    with gzip.open(_long_file() or _LONG, "rt", encoding="utf-8", newline="") as rows:
         return [row["text"] for row in csv.DictReader(rows)]
 
 
-def _long_file() -> Path:
-    return Path(os.environ.get("STREAMER_DATA_DIR", _ROOT.parent / "shared" / "data"), _LONG)
+def _long_file() -> Path | None:
+    path = Path(os.environ.get("STREAMER_DATA_DIR", ""), _LONG)
+    return path if "STREAMER_DATA_DIR" in os.environ and path.is_file() else None

@@ -25,7 +25,7 @@ from benchmarks.queueing import Arrival, Policy, Report, percentile, plausible_c
 from benchmarks.record import recorded
 from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
 from streamer.pipeline.batching import Bucketer, CostTable, TokenBudget
-from streamer.pipeline.pipeline import Limits
+from streamer.pipeline.limits import Limits
 from streamer.service import load_model, predictor
 from streamer.settings import load
 

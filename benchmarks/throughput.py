@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from benchmarks.drawing import COLOURS, FORMS, label, png, styled
 from benchmarks.record import recorded
 from streamer.models.artefact import BUNDLED, read_artefact
+from streamer.observe.cores import available_cores
 from tests.brokers import Chain, Cluster, Wanted, new_topic, providers
 from tests.reading import Item, fill
 from tests.texts import reviews
@@ -37,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("--reviews", type=int, default=200_000)
     parser.add_argument("--partitions", type=int, default=6)
-    parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, os.cpu_count() or 1}))
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, available_cores()}))
     parser.add_argument("--mean-tokens", type=float, default=45.0, help="average length; 0 takes reviews as they are")
     parser.add_argument("--timeout", type=float, default=1800.0)
     parser.add_argument("--set", action="append", default=[], metavar="SECTION__NAME=VALUE", help="a setting")
@@ -64,7 +65,7 @@ def _run(
         "STREAMER_KAFKA__GROUP_ID": topics[0],
         "STREAMER_MODEL__CACHE_ENTRIES": "0",
         # As `streamer run --workers` has it; here each is started alone, to be watched.
-        "STREAMER_MODEL__THREADS": str(max(1, (os.cpu_count() or 1) // (2 * count))),
+        "STREAMER_MODEL__THREADS": str(max(1, available_cores() // (2 * count))),
     }
     environment |= {f"STREAMER_{name}": value for name, _, value in (text.partition("=") for text in options.set)}
     if count == 1:  # What is there before it starts is what it begins with; several would begin one after the other.

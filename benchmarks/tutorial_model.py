@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from streamer.text import PAD_ID, UNKNOWN_ID
-from training.parts import Part
-from training.prepare import prepare
+from training.corpus.corpus import Split
+from training.corpus.prepare import prepare
 from training.recipe import load_recipe
 
 WORDS, TOKENS, LAYERS, WIDTH = 3_000, 64, 8, 128
@@ -43,11 +43,11 @@ class Tutorial(nn.Module):
         return logits
 
 
-def matrix(part: Part) -> Tensor:
+def matrix(split: Split) -> Tensor:
     """Ids of the first 64 tokens, int64 [N, 64], padded at the front; rarer words are unknown."""
-    rows = np.full((len(part), TOKENS), PAD_ID, np.int64)
-    for row, start, end in zip(rows, part.starts[:-1], part.starts[1:], strict=True):
-        ids = part.ids[start : min(end, start + TOKENS)]
+    rows = np.full((len(split), TOKENS), PAD_ID, np.int64)
+    for row, start, end in zip(rows, split.starts[:-1], split.starts[1:], strict=True):
+        ids = split.ids[start : min(end, start + TOKENS)]
         row[TOKENS - len(ids) :] = np.where(ids < WORDS, ids, UNKNOWN_ID)  # Ids are in the order of frequency.
     return torch.from_numpy(rows)
 
@@ -67,8 +67,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    prepared = prepare(load_recipe("tv"), options.data_dir, Path(".cache/training"))
-    sets = {name: (matrix(part), torch.from_numpy(part.positive).long()) for name, part in prepared.parts.items()}
+    corpus = prepare(load_recipe("tv"), options.data_dir, Path(".cache/training"))
+    sets = {name: (matrix(split), torch.from_numpy(split.positive).long()) for name, split in corpus.splits.items()}
     tokens, positive = sets["train"]
 
     best, chosen = 0.0, Tutorial()

@@ -22,7 +22,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from streamer.formats.schema import asyncapi, json_schema
+from streamer.formats.asyncapi import asyncapi
+from streamer.formats.schema import json_schema
 from streamer.observe.metrics import Durations, Metrics
 from streamer.planning.plan import Request, plan
 from streamer.planning.profiles import stored

@@ -33,10 +33,10 @@ rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
 app.add_typer(rules, name="rules")
 
 TableFile = Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")]
-Format = Annotated[str | None, typer.Option(help="csv or jsonl, where the name does not say.")]
+Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not tell.")]
 TextColumn = Annotated[str, typer.Option(help="Column, or dotted path, of the text.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Since = Annotated[float | None, typer.Option(min=0, help="Begin so many minutes ago, instead of now.")]
+Since = Annotated[float | None, typer.Option(min=0, help="Start this many minutes ago instead of now.")]
 
 Device = StrEnum("Device", {"AUTO": "auto", "CPU": "cpu", "CUDA": "cuda"})
 WindowSize = StrEnum("WindowSize", {"SECOND": "second", "MINUTE": "minute", "HOUR": "hour"})
@@ -82,7 +82,7 @@ def demo(
 @app.command()
 def run(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this host.")] = 1,
-    slot: Annotated[int, typer.Option(hidden=True, help="Which of the workers this process is.")] = -1,
+    slot: Annotated[int, typer.Option(hidden=True, help="Number of this worker, from 0.")] = -1,
 ) -> None:
     """Read reviews from Kafka, publish labels, until SIGTERM or SIGINT."""
     from streamer.commands import run as command
@@ -110,10 +110,10 @@ def label(
 @app.command()
 def check(
     create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing.")] = False,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input topic, if created.")] = 6,
-    replication: Annotated[int, typer.Option(help="Of created topics; -1 is the cluster's default.")] = -1,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of the input topic, if created.")] = 6,
+    replication: Annotated[int, typer.Option(help="Replicas of created topics; -1: the cluster's default.")] = -1,
 ) -> None:
-    """Say whether settings, model, brokers, topics and permissions are as the service needs them."""
+    """Check that settings, model, brokers, topics and permissions are as the service needs them."""
     from streamer.commands import check as command
 
     new = {"partitions": partitions, "replication": replication}
@@ -123,11 +123,11 @@ def check(
 @app.command()
 def produce(
     file: Annotated[str, typer.Argument(help="csv or jsonl, also .gz; - is standard input.")],
-    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as it goes.")] = 0.0,
+    rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as possible.")] = 0.0,
     key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text; unset, input.text_field.")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="At most so many rows.")] = None,
-    repeat: Annotated[int, typer.Option(min=1, help="How often to send the file.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows.")] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How many times to send the file.")] = 1,
     format: Format = None,
 ) -> None:
     """Load a file's rows into the input topic."""
@@ -140,7 +140,7 @@ def produce(
 @app.command()
 def watch(
     since: Since = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many results.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many results.")] = None,
 ) -> None:
     """Follow the output topic: latest labels, counts and share of negative over the last minute, reviews a second."""
     from streamer.commands import watch as command
@@ -166,8 +166,8 @@ def trends(
     since: Since = None,
     window: Annotated[WindowSize, typer.Option(help="Size of the windows.")] = WindowSize.MINUTE,
     groups: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 10,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many windows.")] = None,
-    alerts_topic: Annotated[str | None, typer.Option(help="Publish alerts there; unset, trends.alert_topic.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many windows.")] = None,
+    alerts_topic: Annotated[str | None, typer.Option(help="Topic for alerts; unset, trends.alert_topic.")] = None,
 ) -> None:
     """Follow the trends topic: counts by window, the groups that move, alerts."""
     from streamer.commands import trends as command
@@ -180,50 +180,50 @@ def trends(
 @app.command()
 def plan(
     rate: Annotated[float, typer.Option(help="Reviews a second.")],
-    mean_tokens: Annotated[float, typer.Option(help="Average length, in tokens as the model reads them.")] = 45.0,
-    device: Annotated[Device, typer.Option(help="auto: CPU, or with --measure what there is.")] = Device.AUTO,
+    mean_tokens: Annotated[float, typer.Option(help="Average length in tokens of the model.")] = 45.0,
+    device: Annotated[Device, typer.Option(help="auto: CPU or, with --measure, the best of this host.")] = Device.AUTO,
     cores_per_host: Annotated[int, typer.Option(help="Cores of a host.")] = 16,
-    utilisation: Annotated[float, typer.Option(help="How busy a worker may be, of 1.")] = 0.7,
-    headroom: Annotated[float, typer.Option(help="Partitions for so many times the workers.")] = 2.0,
+    utilisation: Annotated[float, typer.Option(help="Largest utilisation of a worker, up to 1.")] = 0.7,
+    headroom: Annotated[float, typer.Option(help="Partitions for this many times the workers.")] = 2.0,
     replication: Annotated[int, typer.Option(help="Replicas of the topics.")] = 3,
-    profile: Annotated[Path | None, typer.Option(help="A profile measured elsewhere.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="File of a profile that was measured elsewhere.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this host, without Kafka.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Keep what --measure found in this file.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the profile that --measure makes to this file.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Say how many workers, cores, partitions and bytes a rate of reviews takes, and what latency to expect."""
+    """Compute the workers, cores, partitions and bytes for a rate of reviews, and the latency to expect."""
     from streamer.commands import plan as command
 
-    asked = command.Request(rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
+    request = command.Request(rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
     source = command.ProfileSource(device.value, profile, measure, save)
     with errors_as_exit_codes():
-        command.print_plan(asked, source, _settings, json=json)
+        command.print_plan(request, source, _settings, json=json)
 
 
 @dlq.command("replay")
 def replay(
-    reason: Annotated[list[Reason] | None, typer.Option(help="Only these; may be given again.")] = None,
-    since: Annotated[float | None, typer.Option(min=0, help="Only those of the last so many minutes.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, move nothing.")] = False,
+    reason: Annotated[list[Reason] | None, typer.Option(help="Only this reason; repeat the option for more.")] = None,
+    since: Annotated[float | None, typer.Option(min=0, help="Only those at most this many minutes old.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them without moving any.")] = False,
 ) -> None:
-    """Put dead letters back on the input topic, once each."""
+    """Publish dead letters to the input topic again, once each."""
     from streamer.commands import replay as command
 
-    asked: dict[str, Any] = {"reasons": tuple(reason or ()), "since_minutes": since, "limit": limit, "dry_run": dry_run}
-    _run(lambda settings: command.replay(settings, **asked))
+    chosen: dict[str, Any] = {"reasons": tuple(reason or ()), "limit": limit, "dry_run": dry_run}
+    _run(lambda settings: command.replay(settings, since_minutes=since, **chosen))
 
 
 @rules.command("test")
 def test_rules(
     file: TableFile,
-    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; unset, those of the settings.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; without it, those of the settings.")] = None,
     text_column: TextColumn = "text",
-    show: Annotated[int, typer.Option(min=0, help="So many examples of each rule.")] = 0,
+    show: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 0,
     json: AsJson = False,
     format: Format = None,
 ) -> None:
-    """Label a file and say what moderation rules would have done to it; Kafka is not touched."""
+    """Label a file and show what moderation rules would have done with it, without Kafka."""
     from streamer.commands import rules as command
 
     table: dict[str, Any] = {"format": format, "text_column": text_column}

@@ -5,8 +5,9 @@ Named tuples: there are several for each review, and a frozen dataclass takes th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 # A header may come with a null value, and a name may come more than once.
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -18,6 +19,11 @@ class TopicPartition(NamedTuple):
 
     topic: str
     partition: int
+
+
+def record_identity(topic: str, partition: int, offset: int) -> str:
+    """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
+    return f"{topic}/{partition}/{offset}"
 
 
 class Record(NamedTuple):
@@ -37,8 +43,8 @@ class Record(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        """As `record_identity` writes it."""
+        return record_identity(self.topic, self.partition, self.offset)
 
 
 class Reason(StrEnum):
@@ -72,9 +78,10 @@ class Outcome(StrEnum):
 
 
 class Review(NamedTuple):
-    """A record that was understood; `event_time` is in milliseconds since the epoch.
+    """A record that was decoded; `event_time` is in milliseconds since the epoch.
 
-    rules: places of the moderation rules whose conditions on the review itself hold (`Rules.applicable`).
+    rules: indices of the moderation rules whose conditions on the review itself hold (`Moderation.applicable`).
+    fields: the input object, for rules that ask for one of its fields; None once these have been evaluated.
     """
 
     record: Record
@@ -83,6 +90,7 @@ class Review(NamedTuple):
     event_time: int
     group: str | None
     rules: tuple[int, ...] = ()
+    fields: Mapping[str, Any] | None = None
 
 
 class Tombstone(NamedTuple):
@@ -125,6 +133,13 @@ class Prediction(NamedTuple):
     tokens: int
     truncated: bool
     evidence: tuple[Weight, ...] = ()
+
+
+class RuleResult(NamedTuple):
+    """What moderation does with a review, and the name of the rule that decided; None where none matched."""
+
+    action: Action
+    rule: str | None
 
 
 class Message(NamedTuple):

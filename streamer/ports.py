@@ -1,4 +1,4 @@
-"""The seams of the pipeline: what it asks of the outside world, whoever stands behind it."""
+"""The seams of the pipeline: what it needs from the outside world, as Protocols."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Source(Protocol):
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]] | None:
         """The next records by partition, in the order of their offsets; none after `wait` seconds without any.
 
-        None instead of a mapping says that there will never be more. Must hand out nothing when it is cancelled.
+        None instead of a mapping means that there will be no more. When it is cancelled, it must hand out nothing.
         """
         ...
 
@@ -27,11 +27,11 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on from these offsets, in assigned partitions."""
+        """Read on from these offsets, in assigned partitions."""
         ...
 
     def positions(self) -> Mapping[TopicPartition, int]:
-        """Next offset to be handed out, as far as it is known: past offsets that hold no record."""
+        """Next offset of each partition to be handed out, as far as it is known: past offsets that hold no record."""
         ...
 
     def watermarks(self) -> Mapping[TopicPartition, int]:
@@ -40,38 +40,38 @@ class Source(Protocol):
 
 
 class Delivery(Protocol):
-    """Where results go and how offsets become done: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
+    """Where results go and how offsets are committed: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
     `streamer.files.source.LineSink`."""
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """These partitions are ours, before anything of them is read; returns offsets to go on from instead of those
+        """Called before anything of newly assigned partitions is read; returns offsets to read from instead of those
         that the source found."""
         ...
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """These partitions are no longer ours: what was sent and not committed may be taken back."""
+        """Called when partitions are no longer ours: what was sent and not committed may be taken back."""
         ...
 
     async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
-        """Take over what the next records of a partition have become, up to `next_offset`, in this order.
+        """Send the results of the next records of a partition, up to `next_offset`, in this order.
 
-        The awaitable returned ends once all are safe.
+        The awaitable that it returns completes once all of them are stored safely.
         """
         ...
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """Make the next offset of each partition the place to go on from."""
+        """Store the next offset of each partition, to read on from after a restart."""
         ...
 
 
 class Predict(Protocol):
-    """Who gives verdicts: `streamer.models.torchscript.Model.predict`. Called from one thread."""
+    """What predicts labels: `streamer.models.torchscript.Model.predict`. Called from one thread."""
 
     def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction]: ...
 
 
 class Observer(Protocol):
-    """Who counts: `streamer.observe.metrics.Metrics`. All times are in seconds; called from any thread."""
+    """What counts: `streamer.observe.metrics.Metrics`. All times are in seconds; called from any thread."""
 
     def finished(
         self, outgoings: Sequence[Outgoing], since_read: Sequence[float], since_created: Sequence[float]
@@ -87,14 +87,14 @@ class Observer(Protocol):
 
 
 class ModelObserver(Protocol):
-    """Who counts the models that serve: `streamer.observe.metrics.Metrics`."""
+    """What counts the models that serve: `streamer.observe.metrics.Metrics`."""
 
     def model(self, name: str, version: str) -> None: ...
     def reload(self, outcome: str) -> None: ...
 
 
 class Tracer(Protocol):
-    """Who follows batches and commits across services: `streamer.observe.tracing.Spans`, or nobody.
+    """What traces batches and commits across services: `streamer.observe.tracing.Spans`, or nothing.
 
     Called from any thread.
     """
@@ -102,18 +102,18 @@ class Tracer(Protocol):
     def infer(
         self, records: Iterable[Record], reviews: int, tokens: int, length: int
     ) -> AbstractContextManager[object]:
-        """Around the judging of a batch: its records, how many they are, their tokens, the tokens of the longest."""
+        """Around the prediction of a batch: its records, their number, their tokens, the tokens of the longest."""
         ...
 
     def commit(
         self, positions: Mapping[TopicPartition, int]
     ) -> AbstractContextManager[Callable[[CommitOutcome], object]]:
-        """Around a commit; what it gives is to be told how the commit ended."""
+        """Around a commit; call what it gives with the outcome."""
         ...
 
 
 class NullTracer:
-    """A Tracer for when tracing is off: its contexts are made once, and do nothing."""
+    """A Tracer that does nothing, for when tracing is off. Its contexts are made once."""
 
     _infer = nullcontext()
     _commit: AbstractContextManager[Callable[[CommitOutcome], object]] = nullcontext(lambda outcome: None)

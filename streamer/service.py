@@ -14,21 +14,26 @@ from dataclasses import replace
 from typing import Any
 
 from streamer.events import TopicPartition
-from streamer.formats.codec import Decoder, Encoder
-from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, TrendDelivery, TrendPublisher
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
+from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, read_backwards
 from streamer.labels import LabelSet
 from streamer.models.artefact import BUNDLED, Manifest
 from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
 from streamer.models.torchscript import Model, load
 from streamer.moderation.rules import Rule, Rules
+from streamer.moderation.step import Moderation
 from streamer.observe.cores import available_cores
 from streamer.observe.metrics import CONTENT_TYPE, Metrics
 from streamer.observe.pages import application, serve
-from streamer.pipeline.pipeline import Limits, Pipeline, Predictor
+from streamer.pipeline.inference import Predictor, ServingModel
+from streamer.pipeline.limits import Limits
+from streamer.pipeline.pipeline import Pipeline
 from streamer.ports import Delivery, Source, Tracer
 from streamer.settings import Settings, SettingsError
 from streamer.trends import CountBuffer
+from streamer.trends.publisher import TrendDelivery, TrendPublisher
 
 log = logging.getLogger(__name__)
 
@@ -89,28 +94,41 @@ def predictor(model: Model, settings: Settings) -> Predictor:
     return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS), columns)
 
 
+def serving_model(model: Model, settings: Settings) -> ServingModel:
+    """What the pipeline swaps as one: the predictor, and the encoder that writes its results."""
+    return ServingModel(predictor(model, settings), encoder(settings, model))
+
+
 def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        given.format,
-        given.text_field,
-        given.id_field,
-        given.event_time_field,
-        given.group_field,
-        given.max_bytes,
-        rules(settings),
+        value_format=value_format(given.format, given.text_field),
+        id_field=given.id_field,
+        event_time_field=given.event_time_field,
+        group_field=given.group_field,
+        max_bytes=given.max_bytes,
+        keep_fields=any(rule.field is not None for rule in settings.moderation.rules),
     )
 
 
-def rules(settings: Settings) -> Rules | None:
-    """The moderation rules of the settings, compiled; None where there are none."""
-    moderation = settings.moderation
+def moderation(settings: Settings) -> Moderation | None:
+    """The moderation step with the rules of the settings, compiled; None where there are none."""
     given = [
-        Rule(r.name, r.action, r.label, r.score_min, r.score_max, r.group, r.pattern, r.field, r.equals)
-        for r in moderation.rules
+        Rule(
+            name=r.name,
+            action=r.action,
+            labels=r.label,
+            score_min=r.score_min,
+            score_max=r.score_max,
+            groups=r.group,
+            pattern=r.pattern,
+            field=r.field,
+            equals=r.equals,
+        )
+        for r in settings.moderation.rules
     ]
-    return Rules(given, moderation.default) if given else None
+    return Moderation(Rules(given, settings.moderation.default)) if given else None
 
 
 def topics(settings: Settings) -> tuple[str, ...]:
@@ -122,15 +140,14 @@ def topics(settings: Settings) -> tuple[str, ...]:
 def encoder(settings: Settings, model: Model) -> Encoder:
     """How the settings say to write results."""
     return Encoder(
-        settings.output.topic,
-        settings.dead_letter_topic,
-        settings.kafka.group_id,
-        model.manifest.name,
-        model.manifest.version,
-        settings.output.include_input,
-        settings.input.format,
-        rules(settings),
-        settings.review_topic,
+        topic=settings.output.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        group_id=settings.kafka.group_id,
+        model_name=model.manifest.name,
+        model_version=model.manifest.version,
+        include_input=settings.output.include_input,
+        value_format=value_format(settings.input.format, settings.input.text_field),
+        review_topic=settings.review_topic,
     )
 
 
@@ -180,13 +197,13 @@ async def work(
         pipeline = Pipeline(
             consumer,
             delivery,
-            predictor(model, settings),
-            decoder(settings),
-            encoder(settings, model),
-            limits(settings),
-            metrics,
-            count_buffer,
-            tracer,
+            model=serving_model(model, settings),
+            decoder=decoder(settings),
+            limits=limits(settings),
+            observer=metrics,
+            tracer=tracer,
+            count_buffer=count_buffer,
+            moderation=moderation(settings),
         )
         await consumer.start(pipeline.on_assigned, pipeline.on_revoked)
         await stack.enter_async_context(_pages(settings, metrics, pipeline))
@@ -207,7 +224,15 @@ async def label_all(settings: Settings, source: Source, partition: TopicPartitio
     model = load_model(settings)
     bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
     writing = replace(encoder(settings, model), review_topic=None)
-    pipeline = Pipeline(source, delivery, predictor(model, settings), decoder(settings), writing, bounds, Metrics())
+    pipeline = Pipeline(
+        source,
+        delivery,
+        model=ServingModel(predictor(model, settings), writing),
+        decoder=decoder(settings),
+        limits=bounds,
+        observer=Metrics(),
+        moderation=moderation(settings),
+    )
     await pipeline.on_assigned([partition])
     await pipeline.run()
 
@@ -243,14 +268,27 @@ def _delivery(
     settings: Settings, consumer: Consumer, count_buffer: CountBuffer | None, metrics: Metrics
 ) -> AtLeastOnce | TrendDelivery | ExactlyOnce:
     kafka, compression = settings.kafka, settings.output.compression
-    counts = None
+    timeout = kafka.request_timeout_ms / 1000
+    trends = None
     if count_buffer is not None:
-        counts = TrendPublisher(kafka, settings.trend_topic, count_buffer, lambda: consumer.generation, metrics.counted)
+        trends = TrendPublisher(
+            settings.trend_topic,
+            count_buffer,
+            open_reader=lambda: read_backwards(kafka, settings.trend_topic, timeout),
+            generation=lambda: consumer.generation,
+            on_published=metrics.counted,
+        )
     if settings.delivery == "exactly_once":
-        return ExactlyOnce(kafka, compression, kafka.transaction_timeout_ms, kafka.transactional_id_prefix, counts)
+        return ExactlyOnce(
+            kafka,
+            compression,
+            transaction_timeout_ms=kafka.transaction_timeout_ms,
+            prefix=kafka.transactional_id_prefix,
+            participant=trends,
+        )
     publisher = Publisher(kafka, compression)
     delivery = AtLeastOnce(publisher, consumer)
-    return delivery if counts is None else TrendDelivery(delivery, publisher, counts, kafka.request_timeout_ms / 1000)
+    return delivery if trends is None else TrendDelivery(delivery, publisher, trends, timeout)
 
 
 @contextlib.asynccontextmanager
@@ -275,8 +313,8 @@ async def _reloading(
 ) -> AsyncIterator[None]:
     def load() -> tuple[Manifest, Callable[[], None]]:
         new = again()
-        thinking, writing = predictor(new, settings), encoder(settings, new)
-        return new.manifest, lambda: pipeline.swap(thinking, writing)
+        serving = serving_model(new, settings)
+        return new.manifest, lambda: pipeline.swap(serving)
 
     reloader = Reloader(settings, model.manifest, load, metrics)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.ask)

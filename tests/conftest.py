@@ -10,6 +10,7 @@ The shared ones start when the first test asks for them.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -81,6 +82,18 @@ def _no_handlers_left() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_frozen() -> Iterator[None]:
+    """A service that ran in this process has frozen all objects that there were: at exit they would never be freed.
+
+    Triton, which torch's optimisers load, then prints hundreds of lines of what has leaked.
+    """
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ class Job:
             "STREAMER_OUTPUT__TOPIC": self.output,
             "STREAMER_DEAD_LETTERS__TOPIC": self.dead,
             "STREAMER_MODEL__CACHE_ENTRIES": "0",
+            "STREAMER_BATCHING__MAX_REVIEWS": "64",  # Small cost tables: workers start half a second of CPU earlier.
         } | self.settings
 
     def put(self, items: Iterable[Item]) -> dict[Position, bytes | None]:

@@ -14,7 +14,7 @@ from streamer.files.tables import FileError
 from streamer.kafka import BrokerUnreachable, TopicMissing
 from streamer.models.artefact import ModelError
 from streamer.observe.pages import AddressInUse
-from streamer.pipeline.pipeline import TooManyDeadLetters
+from streamer.pipeline.reading import TooManyDeadLetters
 from streamer.pipeline.sequencer import OffsetRegression
 from streamer.planning.plan import PlanError
 from streamer.planning.profiles import ProfileError

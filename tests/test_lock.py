@@ -1,9 +1,10 @@
-"""`requirements.lock` pins, with hashes, whatever pyproject.toml asks for at run time."""
+"""The lock files pin, with hashes, whatever pyproject.toml asks for: at run time, for the demo, for tests, to build."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,38 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-LOCK = (ROOT / "requirements.lock").read_text()
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)(?: ; .+?)?(.*)$")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
-def wanted() -> list[Requirement]:
-    """The dependencies, and those of all extras."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+# Each lock file of `make lock`, with the extras and the groups of pyproject.toml that it is for.
+LOCKS: dict[str, tuple[Collection[str], Collection[str]]] = {
+    "requirements.lock": (EXTRAS, ()),
+    "requirements-demo.lock": (["demo"], ()),
+    "requirements-dev.lock": (["demo", "tracing", "training"], ["dev"]),
+    "requirements-build.lock": ((), ["build"]),
+}
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group, with those of the groups that it includes."""
+    lines: list[str] = []
+    for entry in PROJECT["dependency-groups"][name]:
+        lines += group(entry["include-group"]) if isinstance(entry, dict) else [entry]
+    return lines
+
+
+def wanted(name: str) -> list[Requirement]:
+    """What a lock file is for."""
+    extras, groups = LOCKS[name]
+    lines = [] if name == "requirements-build.lock" else list(PROJECT["project"]["dependencies"])
+    for extra in extras:
+        lines += EXTRAS[extra]
+    for each in groups:
+        lines += group(each)
+    return [Requirement(line) for line in lines]
 
 
 def pins(lock: str) -> dict[str, list[tuple[str, int]]]:
@@ -44,23 +67,46 @@ def wrong(requirement: Requirement, lock: str) -> str | None:
     return f"{requirement} is pinned to {outside}" if outside else None
 
 
-@pytest.mark.parametrize("requirement", wanted(), ids=str)
-def test_what_we_depend_on_is_pinned(requirement: Requirement) -> None:
+@pytest.mark.parametrize(("lock", "requirement"), [(lock, want) for lock in LOCKS for want in wanted(lock)], ids=str)
+def test_what_we_depend_on_is_pinned(lock: str, requirement: Requirement) -> None:
     """To a version that pyproject.toml allows; `make lock` makes it so after a change there."""
-    assert wrong(requirement, LOCK) is None
+    assert wrong(requirement, (ROOT / lock).read_text()) is None
 
 
-def test_everything_has_hashes() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_everything_has_hashes(lock: str) -> None:
     """What others need in turn, too: pip takes nothing without a hash from such a file."""
-    without = [name for name, versions in pins(LOCK).items() if not all(hashes for _, hashes in versions)]
-    assert without == []
-    assert len(pins(LOCK)) > len(wanted())
+    found = pins((ROOT / lock).read_text())
+    assert [name for name, versions in found.items() if not all(hashes for _, hashes in versions)] == []
+    assert len(found) > len({canonicalize_name(each.name) for each in wanted(lock)})
 
 
-def test_it_names_no_index() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_it_names_no_index(lock: str) -> None:
     """Whoever installs from it says where from."""
     index = re.compile(r"://|^\s*(-i|--\S+-url|--find-links)\b")
-    assert [line for line in LOCK.splitlines() if index.search(line)] == []
+    assert [line for line in (ROOT / lock).read_text().splitlines() if index.search(line)] == []
+
+
+def test_locks_agree() -> None:
+    """Tests run on the versions that the images have."""
+    versions: dict[str, set[tuple[str, ...]]] = {}
+    for lock in LOCKS:
+        for name, pinned in pins((ROOT / lock).read_text()).items():
+            versions.setdefault(name, set()).add(tuple(version for version, _ in pinned))
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_what_builds_is_locked() -> None:
+    """By the group `build`, since environments and images build without looking for anything newer."""
+    built = pins((ROOT / "requirements-build.lock").read_text())
+    for line in PROJECT["build-system"]["requires"]:
+        assert canonicalize_name(Requirement(line).name) in built
+
+
+def test_every_lock_is_checked_here() -> None:
+    """Each that is there, and no other."""
+    assert {path.name for path in ROOT.glob("*.lock")} == LOCKS.keys()
 
 
 def test_a_lock_that_is_behind_is_found() -> None:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from training.options import Options, with_options
-from training.progress import say
+from training.overrides import read_recipe, with_changes, with_user_table
+from training.progress import report
 from training.recipe import Recipe, RecipeError
-from training.request import read_recipe, with_changes, with_own
 
-if TYPE_CHECKING:  # torch takes seconds, which --help and a wrong recipe need not wait for.
+if TYPE_CHECKING:  # Importing torch takes seconds, for which --help and a wrong recipe need not wait.
     from training.runs import Run
 
 app = typer.Typer(
-    help="Makes a model of labelled reviews: prepare, train, evaluate, export; run does all four.",
+    help="Makes a model from labelled reviews: prepare, train, evaluate, export; run does all four.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +38,7 @@ Artefact = Annotated[Path | None, typer.Option(help="Where to write it.", show_d
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch of an interrupted run.")]
 
 
-AGAIN = "the same command with --resume goes on after the last whole epoch"
+RESUME_HINT = "the same command with --resume goes on after the last whole epoch"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,16 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 @with_options
 def prepare(recipe: RecipeName, options: Options) -> None:
     """Read, deduplicate, split and encode the reviews."""
-    with _guarded():
-        _opened(_recipe(recipe, options), options)
+    with _report_errors():
+        _open_run(_recipe(recipe, options), options)
 
 
 @app.command()
 @with_options
 def train(recipe: RecipeName, options: Options, resume: Resume = False) -> None:
-    """Train on the train part; keep the epoch that is best on dev."""
-    with _guarded(AGAIN):
-        run = _opened(_recipe(recipe, options), options)
+    """Train on the train split; keep the epoch that is best on dev."""
+    with _report_errors(RESUME_HINT):
+        run = _open_run(_recipe(recipe, options), options)
         from training.steps import train_step
 
         train_step(run, resume)
@@ -77,10 +77,10 @@ def train(recipe: RecipeName, options: Options, resume: Resume = False) -> None:
 def evaluate(
     options: Options,
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Whose trained weights to measure.")] = None,
-    test: Annotated[bool, typer.Option("--test", help="Also on the test part.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Also on the test split.")] = False,
     model: Annotated[Path | None, typer.Option(help="An artefact's folder, instead of RECIPE.")] = None,
     data: Annotated[Path | None, typer.Option(help="With --model: a labelled .csv, .tsv or .jsonl, also .gz.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Where to write the figures too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the metrics too.")] = None,
 ) -> None:
     """Calibrate a run's weights and measure them; or measure any artefact on any labelled file.
 
@@ -90,119 +90,141 @@ def evaluate(
         raise typer.BadParameter("give RECIPE, or both --model and --data")
     if model is not None and test:
         raise typer.BadParameter("--test goes with RECIPE: --data says what the artefact is measured on")
-    with _guarded():
+    with _report_errors():
         if json is not None and not json.absolute().parent.is_dir():  # Now, not after the measuring.
             raise FileNotFoundError(ENOENT, "no such folder", str(json.absolute().parent))
         if recipe is not None:
-            run = _opened(_recipe(recipe, options), options)
+            run = _open_run(_recipe(recipe, options), options)
             from training.steps import evaluate_step
 
             evaluate_step(run, test, json)
         elif model is not None and data is not None:
-            from training.steps import judge_step
+            from training.evaluation.artefact import file_source
+            from training.steps import evaluate_artefact_step
 
-            columns = options.text_column, options.label_column
-            judge_step(model, data, *columns, options.language, options.threads, json)
+            source = file_source(
+                data,
+                text_column=options.text_column,
+                label_column=options.label_column,
+                language=options.language or "any",
+            )
+            evaluate_artefact_step(model, source, options.threads, json)
 
 
 @app.command()
 @with_options
 def export(recipe: RecipeName, options: Options, artefact: Artefact = None) -> None:
     """Write the artefact that streamer serves from."""
-    with _guarded():
-        wanted = _recipe(recipe, options)
-        target = artefact or _folder(wanted, options) / "artefact"
+    with _report_errors():
+        loaded = _recipe(recipe, options)
+        target = artefact or _folder(loaded, options) / "artefact"
         from training.steps import check_export, export_step
 
-        check_export(wanted, target, options.force)
-        export_step(_opened(wanted, options), target, options.force)
+        check_export(loaded, target, options.force)
+        export_step(_open_run(loaded, options), target, options.force)
 
 
 @app.command("run")
 @with_options
 def run_all(recipe: RecipeName, options: Options, resume: Resume = False, artefact: Artefact = None) -> None:
-    """All steps; evaluates on the test part too. A model for comparison, which cannot be served, is not exported."""
-    with _guarded(AGAIN):
-        wanted = _recipe(recipe, options)
-        target = artefact or _folder(wanted, options) / "artefact"
-        force = options.force or (resume and artefact is None)  # The run's own artefact is what it is about.
-        from training.model import servable
+    """All steps; evaluates on the test split too. A model for comparison, which cannot be served, is not exported."""
+    with _report_errors(RESUME_HINT):
+        loaded = _recipe(recipe, options)
+        target = artefact or _folder(loaded, options) / "artefact"
+        force = options.force or (resume and artefact is None)  # A resumed run replaces its own artefact.
+        from training.model.classifier import why_not_servable
         from training.steps import check_export, evaluate_step, export_step, train_step
 
-        comparison = servable(wanted.model)
-        if comparison is None:
-            check_export(wanted, target, force)
-        run = _opened(wanted, options)
+        not_servable = why_not_servable(loaded.model)
+        if not_servable is None:
+            check_export(loaded, target, force)
+        run = _open_run(loaded, options)
         train_step(run, resume)
         evaluate_step(run, test=True)
-        if comparison is None:
+        if not_servable is None:
             export_step(run, target, force)
         else:
-            say(f"not exported: {comparison}")
+            report(f"not exported: {not_servable}")
 
 
 def _recipe(name: str, options: Options) -> Recipe:
+    """The recipe with the changes, the decisions and the table that the options name."""
     recipe = with_changes(read_recipe(name), options.changes or ())
     language = options.language or "zh"
     if options.verdicts is not None:
-        from training.verdicts import with_verdicts
+        from training.sources.decisions import with_decisions
 
         folder = _folder(recipe, options)
-        recipe = with_verdicts(recipe, options.verdicts, options.verdict_labels, language, folder, options.force, say)
+        recipe = with_decisions(
+            recipe,
+            options.verdicts,
+            folder,
+            report,
+            labels=options.verdict_labels,
+            language=language,
+            force=options.force,
+        )
     elif options.verdict_labels is not None:
         raise RecipeError("--verdict-labels goes with --verdicts")
-    return with_own(recipe, options.csv, options.text_column, options.label_column, language)
+    return with_user_table(
+        recipe,
+        options.csv,
+        text_column=options.text_column,
+        label_column=options.label_column,
+        language=language,
+    )
 
 
 def _folder(recipe: Recipe, options: Options) -> Path:
     return options.out or Path("runs") / recipe.name
 
 
-def _opened(recipe: Recipe, options: Options) -> Run:
-    """The run's folder, its data prepared."""
+def _open_run(recipe: Recipe, options: Options) -> Run:
+    """The run in its folder, with its data prepared."""
     import torch
 
     from training.runs import open_run
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return open_run(_folder(recipe, options), recipe, options.data_dir, options.cache, options.force, say)
+    folder = _folder(recipe, options)
+    return open_run(folder, recipe, options.data_dir, options.cache, force=options.force, report=report)
 
 
 @contextmanager
-def _guarded(advice: str = "") -> Iterator[None]:
-    """Turn an interrupt, and errors that are not ours, into a line and an exit code."""
+def _report_errors(advice: str = "") -> Iterator[None]:
+    """Turn an interrupt, and errors that are not bugs, into a line and an exit code."""
     began = time.perf_counter()
     try:
         yield
     except KeyboardInterrupt:
-        _end(INTERRUPTED, f"interrupted: {advice}" if advice else "interrupted")
-    except BrokenPipeError:  # Nobody reads on: Typer's business.
+        _exit(INTERRUPTED, f"interrupted: {advice}" if advice else "interrupted")
+    except BrokenPipeError:  # Nobody reads the output any more: left to Typer.
         raise
     except Exception as error:
-        if (message := _expected(error)) is None:
+        if (message := _message(error)) is None:
             raise
-        _end(WRONG, f"error: {message}")
-    say(f"took {time.perf_counter() - began:.0f} s")
+        _exit(WRONG, f"error: {message}")
+    report(f"took {time.perf_counter() - began:.0f} s")
 
 
-def _expected(error: Exception) -> str | None:
-    """What to tell the user; None for a bug."""
-    if isinstance(error, RecipeError):  # What follows imports torch.
+def _message(error: Exception) -> str | None:
+    """The message for the user; None for a bug."""
+    if isinstance(error, RecipeError):  # The imports below load torch.
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     from streamer.models.artefact import ModelError
-    from training.checkpoint import CheckpointError
-    from training.export import ExportError
-    from training.fetch import FetchError
-    from training.rows import DataError
+    from training.model.checkpoint import CheckpointError
+    from training.model.export import ExportError
     from training.runs import RunError
+    from training.sources.packages import FetchError
+    from training.sources.tables import DataError
 
     kinds = (ModelError, CheckpointError, ExportError, FetchError, DataError, RunError)
     return str(error) if isinstance(error, kinds) else None
 
 
-def _end(code: int, message: str) -> NoReturn:
+def _exit(code: int, message: str) -> NoReturn:
     typer.echo(message, err=True)
     raise typer.Exit(code)

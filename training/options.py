@@ -16,7 +16,7 @@ _OWN = "Your own reviews"
 
 @dataclass(frozen=True)
 class Options:
-    """What every command is told besides its recipe."""
+    """The options of every command, besides its recipe."""
 
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe: model.kind=gru.")
@@ -41,7 +41,7 @@ class Options:
         "label"
     )
     language: Annotated[
-        str | None, typer.Option(help="For the figures by language only.", rich_help_panel=_OWN, show_default="zh")
+        str | None, typer.Option(help="For the metrics by language only.", rich_help_panel=_OWN, show_default="zh")
     ] = None
     verdicts: Annotated[
         str | None,
@@ -53,7 +53,7 @@ class Options:
     verdict_labels: Annotated[
         str | None,
         typer.Option(
-            metavar="ACTION=LABEL,…", help="What verdicts without a label mean: block=negative.", rich_help_panel=_OWN
+            metavar="ACTION=LABEL,…", help="What decisions without a label mean: block=negative.", rich_help_panel=_OWN
         ),
     ] = None
 

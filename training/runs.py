@@ -1,110 +1,111 @@
-"""A run's folder: what it holds, whose it is, and which weights fit.
+"""A run's folder: what it holds, which recipe and data it belongs to, and which weights fit.
 
 | file | what it is |
 |---|---|
 | `recipe.json` | the recipe as it was run |
-| `splits.json` | digest of the data; of each part the number of reviews and a digest |
+| `splits.json` | digest of the data; of each split the number of reviews and a digest |
 | `environment.json` | versions, CPU and threads of the last training |
-| `prepared.npz`, `prepared.json` | encoded parts, vocabulary, counts |
+| `prepared.npz`, `prepared.json` | the corpus: encoded splits, vocabulary, counts |
 | `checkpoint.pt` | the training after its last whole epoch |
-| `metrics.jsonl` | how the training went |
+| `metrics.jsonl` | the training log |
 | `weights.safetensors` | the trained weights, in float16 |
-| `evaluation.json`, `plots/`, `artefact/` | what became of them |
+| `evaluation.json`, `plots/`, `artefact/` | metrics, plots, what is served |
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from training.checkpoint import replace
-from training.linear import Blend, Linear
-from training.parts import Part, Prepared, load_prepared
-from training.prepare import digest_of, prepare
+from training.corpus.corpus import Corpus, Split, load_corpus
+from training.corpus.prepare import corpus_digest, prepare
+from training.environment import environment
+from training.files import read_json, write_atomically, write_json
+from training.model.ensemble import Ensemble
+from training.model.linear import LinearClassifier
+from training.model.train import StateDict, build_classifier
 from training.recipe import Recipe
-from training.rows import DataError
-from training.train import State, build, precision_of
+from training.sources.tables import DataError
 
-# What the linear part's weights are called in weights.safetensors.
+# The prefix of the linear part's weights in weights.safetensors.
 _LINEAR = "linear."
 
 
 class RunError(Exception):
-    """A run's folder cannot be used; the message says why, and what to do."""
+    """A run's folder cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A folder that belongs to a recipe and its data, which are prepared in it."""
+    """A folder that belongs to a recipe and its data, with the corpus prepared in it."""
 
     folder: Path
     recipe: Recipe
-    prepared: Prepared
-    vectors: Path | None  # Of the words that the embedding starts from.
-    digest: str  # Of all that decides the weights: the same digest, and they fit.
+    corpus: Corpus
+    vectors: Path | None  # The file of word vectors that the embedding starts from.
+    digest: str  # Of everything that decides the weights: they fit when the digest is the same.
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training is kept after each epoch."""
+        """The training after its last whole epoch."""
         return self.folder / "checkpoint.pt"
 
     @property
-    def metrics(self) -> Path:
+    def training_log(self) -> Path:
         """How the training went, as JSON lines."""
         return self.folder / "metrics.jsonl"
 
     @property
     def weights(self) -> Path:
-        """Where the trained weights are."""
+        """The trained weights."""
         return self.folder / "weights.safetensors"
 
     @property
     def evaluation(self) -> Path:
-        """Where the figures are."""
+        """The metrics."""
         return self.folder / "evaluation.json"
 
 
-def open_run(folder: Path, recipe: Recipe, data_dir: Path, cache: Path, force: bool, say: Callable[[str], None]) -> Run:
-    """Make a folder the recipe's, with its data prepared there; what is prepared already is not done again.
+def open_run(
+    folder: Path, recipe: Recipe, data_dir: Path, cache: Path, *, force: bool, report: Callable[[str], None]
+) -> Run:
+    """Make a folder the recipe's, with its data prepared there; data that are already prepared are not read again.
 
     1. Refuse a folder of another recipe or other data, unless forced.
     2. Prepare, which may fail: until here nothing of another run has been touched.
-    3. Write what the folder belongs to. Figures of another recipe go; weights say themselves what they fit.
+    3. Write what the folder belongs to. Metrics of another recipe are deleted; weights know themselves what they fit.
 
     Raises RunError for a folder of another run; DataError and FetchError as `prepare` does.
     """
     content = recipe.model_dump(mode="json")
-    before = _read(folder / "recipe.json")
-    if before is not None and (change := _difference(before, content)) and not force:
+    before = read_json(folder / "recipe.json")
+    if before is not None and (change := _first_difference(before, content)) and not force:
         raise RunError(f"{folder} is of another recipe ({change}): give another --out, or --force to take it over")
-    data = digest_of(recipe, data_dir, cache)
-    there = (_read(folder / "splits.json") or {}).get("data")
-    if before == content and there not in (None, data) and not force:
+    digest = corpus_digest(recipe, data_dir, cache)
+    digest_before = (read_json(folder / "splits.json") or {}).get("data")
+    if before == content and digest_before not in (None, digest) and not force:
         raise RunError(f"{folder} is of other data than there are now: give another --out, or --force to take it over")
     folder.mkdir(parents=True, exist_ok=True)
-    if before != content or there != data:
+    if before != content or digest_before != digest:
         (folder / "evaluation.json").unlink(missing_ok=True)
-    prepared = _prepared(folder, recipe, data, data_dir, cache, say)
-    _write(folder / "recipe.json", content)
-    _write(folder / "splits.json", {"data": data, "parts": splits_of(prepared)})
-    vectors = recipe.located(recipe.model.vectors, data_dir) if recipe.model.vectors else None
-    return Run(folder, recipe, prepared, vectors, weights_digest(recipe, data, vectors))
+    corpus = _load_or_prepare(folder, digest, lambda: prepare(recipe, data_dir, cache), report)
+    write_json(folder / "recipe.json", content)
+    write_json(folder / "splits.json", {"data": digest, "parts": split_digests(corpus)})
+    vectors = recipe.resolve(recipe.model.vectors, data_dir) if recipe.model.vectors else None
+    return Run(folder, recipe, corpus, vectors, weights_digest(recipe, digest, vectors))
 
 
 def weights_digest(recipe: Recipe, data: str, vectors: Path | None) -> str:
-    """A digest of all that decides the weights: data, split, how they are found, the bytes of the word vectors."""
+    """A digest of everything that decides the weights: data, split, training settings, the word vectors' bytes."""
     deciding = recipe.model_dump_json(include={"split", "model", "words", "bigrams", "optimiser"})
     digest = hashlib.sha256(f"{data} {deciding}".encode())
     if vectors is not None:
@@ -116,43 +117,31 @@ def weights_digest(recipe: Recipe, data: str, vectors: Path | None) -> str:
     return digest.hexdigest()
 
 
-def splits_of(prepared: Prepared) -> dict[str, dict[str, object]]:
-    """Of each part the number of reviews, and the sha256 of their ids and labels."""
+def split_digests(corpus: Corpus) -> dict[str, dict[str, object]]:
+    """The number of reviews in each split, and the sha256 of their ids and labels."""
 
-    def digest(part: Part) -> str:
-        arrays = (part.ids.astype("<i4"), part.starts.astype("<i8"), part.positive.astype("u1"))
+    def digest(split: Split) -> str:
+        arrays = (split.ids.astype("<i4"), split.starts.astype("<i8"), split.positive.astype("u1"))
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
-    return {name: {"reviews": len(part), "sha256": digest(part)} for name, part in prepared.parts.items()}
+    return {name: {"reviews": len(split), "sha256": digest(split)} for name, split in corpus.splits.items()}
 
 
-def environment(recipe: Recipe) -> dict[str, object]:
-    """What the weights depend on besides: versions, the CPU, the number of threads, the recurrence's precision."""
-    packages = {name: version(name) for name in ("torch", "numpy", "jieba", "rjieba", "opencc")}
-    return {
-        "python": platform.python_version(),
-        **packages,
-        "cpu": _cpu(),
-        "threads": torch.get_num_threads(),
-        "precision": str(precision_of(recipe.optimiser.precision)).removeprefix("torch."),
-    }
+def save_weights(run: Run, network: StateDict, linear: LinearClassifier | None) -> None:
+    """Write the trained weights in float16, with a digest of what they were trained on."""
+    linear_weights = {} if linear is None else {_LINEAR + name: weight for name, weight in linear.state_dict().items()}
+    weights = {name: _cast(weight, torch.float16) for name, weight in (network | linear_weights).items()}
+    write_atomically(run.weights, save(weights, {"digest": run.digest}))
+    write_json(run.folder / "environment.json", environment(run.recipe))
 
 
-def save_weights(run: Run, weights: State, linear: Linear | None) -> None:
-    """Write the trained weights in float16, with what they were trained on."""
-    beside = {} if linear is None else {_LINEAR + name: tensor for name, tensor in linear.state_dict().items()}
-    shipped = {name: _in(torch.float16, tensor) for name, tensor in (weights | beside).items()}
-    replace(run.weights, save(shipped, {"digest": run.digest}))
-    _write(run.folder / "environment.json", environment(run.recipe))
+def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Weights in another float format; ids stay integers."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _in(precision: torch.dtype, tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of weights in another float format; ids stay integers."""
-    return tensor.to(precision) if tensor.is_floating_point() else tensor
-
-
-def trained(run: Run) -> Blend:
-    """The trained network and the linear part where there is one, their float16 weights in float32.
+def load_trained(run: Run) -> Ensemble:
+    """The trained network, and the linear part where there is one, their float16 weights in float32.
 
     The linear part's share is 0 until `evaluate` has fitted it.
 
@@ -168,68 +157,47 @@ def trained(run: Run) -> Blend:
         raise RunError(f"{run.weights} is damaged ({error}): train again") from error
     if digest != run.digest:
         raise RunError(f"{run.weights}: trained with another recipe or other data; train again")
-    weights = {name: _in(torch.float32, tensor) for name, tensor in weights.items()}
-    linear = {name.removeprefix(_LINEAR): tensor for name, tensor in weights.items() if name.startswith(_LINEAR)}
-    network = build(run.recipe, len(run.prepared.vocabulary))
-    network.load_state_dict({name: tensor for name, tensor in weights.items() if not name.startswith(_LINEAR)})
+    weights = {name: _cast(weight, torch.float32) for name, weight in weights.items()}
+    linear = {name.removeprefix(_LINEAR): weight for name, weight in weights.items() if name.startswith(_LINEAR)}
+    network = build_classifier(run.recipe, len(run.corpus.vocabulary))
+    network.load_state_dict({name: weight for name, weight in weights.items() if not name.startswith(_LINEAR)})
     network.precision = torch.float32
-    return Blend(network, Linear(**linear) if linear else None).eval()
+    return Ensemble(network, LinearClassifier(**linear) if linear else None).eval()
 
 
-def _prepared(
-    folder: Path, recipe: Recipe, digest: str, data_dir: Path, cache: Path, say: Callable[[str], None]
-) -> Prepared:
-    """The prepared data of the folder; made anew when they are not there, of other data, or unreadable."""
+def _load_or_prepare(
+    folder: Path, digest: str, prepare_corpus: Callable[[], Corpus], report: Callable[[str], None]
+) -> Corpus:
+    """The folder's corpus; prepared again when it is missing, of other data, or unreadable."""
     try:
-        if (found := load_prepared(folder)).digest == digest:
+        if (found := load_corpus(folder)).digest == digest:
             return found
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         pass
-    say("preparing")
-    prepared = prepare(recipe, data_dir, cache)
+    report("preparing")
+    corpus = prepare_corpus()
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as partial:
-        prepared.save(Path(partial))
-        # The one that names the digest last: when killed in between, they do not match and are made again.
+        corpus.save(Path(partial))
+        # The file with the digest is moved last: when killed in between, they do not match and are made again.
         for file in sorted(Path(partial).iterdir(), key=lambda file: file.suffix == ".json"):
             file.replace(folder / file.name)
-    for name, counts in prepared.counts.items():
-        say(f"{name}: " + ", ".join(f"{count:,} {what}" for what, count in asdict(counts).items()))
-    say(f"{len(prepared.vocabulary):,} tokens in the vocabulary, {prepared.leaks} texts in two parts")
-    return prepared
+    for name, counts in corpus.counts.items():
+        report(f"{name}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in asdict(counts).items()))
+    report(f"{len(corpus.vocabulary):,} tokens in the vocabulary, {corpus.leaks} texts in two splits")
+    return corpus
 
 
-def _difference(one: object, other: object, place: str = "") -> str | None:
+def _first_difference(one: object, other: object, field: str = "") -> str | None:
     """The first field in which two JSON values differ, and how."""
     if isinstance(one, dict) and isinstance(other, dict):
         pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = [(str(index), *pair) for index, pair in enumerate(zip(one, other, strict=True))]
     else:
-        return None if one == other else f"{place}: {_short(one)} there, {_short(other)} here"
-    found = (_difference(a, b, f"{place}.{key}" if place else key) for key, a, b in pairs)
+        return None if one == other else f"{field}: {_short(one)} there, {_short(other)} here"
+    found = (_first_difference(a, b, f"{field}.{key}" if field else key) for key, a, b in pairs)
     return next((difference for difference in found if difference), None)
 
 
 def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str | int | float) else "another value"
-
-
-def _cpu() -> str:
-    """The CPU's name, as the system calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _read(path: Path) -> Any:
-    """A JSON file's content; None when it is missing or was cut off."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _write(path: Path, content: object) -> None:
-    replace(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())

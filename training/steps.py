@@ -1,110 +1,120 @@
-"""What the commands do in a run's folder: train, evaluate, export; and judging an artefact, which needs no run."""
+"""What the commands do in a run's folder: train, evaluate, export; and evaluate an artefact, which needs no run."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
-from training.checkpoint import load_checkpoint, replace, save_checkpoint
-from training.evaluate import Evaluation, evaluate, load_evaluation
-from training.export import ExportError, export, refuse_to_overwrite
-from training.figures import Figures
-from training.judge import judge_source, source_of
-from training.linear import fit
-from training.metrics import Epoch, Metrics, Steps, read_epochs
-from training.model import servable
-from training.plots import draw_all
-from training.progress import say, watching
-from training.recipe import Recipe
-from training.runs import Run, RunError, save_weights, trained
-from training.train import Training, begin, train
-from training.vectors import Vectors, read_vectors
-from training.words import learn
+from training.evaluation.artefact import evaluate_artefact
+from training.evaluation.metrics import Metrics
+from training.evaluation.plots import draw_plots
+from training.files import write_atomically
+from training.model.checkpoint import load_checkpoint, save_checkpoint
+from training.model.classifier import why_not_servable
+from training.model.evaluate import Evaluation, evaluate, load_evaluation
+from training.model.export import ExportError, export, refuse_to_overwrite
+from training.model.linear import fit_linear
+from training.model.train import TrainingState, start_training, train
+from training.model.training_log import EpochMetrics, StepMetrics, TrainingLog, read_epochs
+from training.model.vectors import Vectors, read_vectors
+from training.model.word2vec import train_word2vec
+from training.progress import report, training_progress
+from training.recipe import Recipe, Source
+from training.runs import Run, RunError, load_trained, save_weights
 
 
 def train_step(run: Run, resume: bool) -> None:
-    """Train, keeping a checkpoint after each epoch; leave the weights that were best on dev.
+    """Train, saving a checkpoint after each epoch; write the weights that were best on dev.
 
-    With `resume` a checkpoint that is there is gone on from, without it is dropped. Raises CheckpointError for one
-    that cannot be used, and DataError as `read_vectors` does.
+    With `resume` an existing checkpoint is resumed from, without it is deleted. Raises CheckpointError when it cannot
+    be used, and DataError as `read_vectors` does.
     """
-    goes_on = resume and run.checkpoint.exists()
-    training = begin(run.recipe, len(run.prepared.vocabulary), None if goes_on else _vectors(run))
-    if goes_on:
-        load_checkpoint(run.checkpoint, training, run.digest)
-        say(f"going on after epoch {len(training.history)}")
-    elif resume:
-        say("no checkpoint to go on from: starting from the beginning")
-    elif run.checkpoint.exists():
-        say("starting anew: the checkpoint that is there goes; --resume would go on from it")
-        run.checkpoint.unlink()
+    state = _initial_state(run, resume)
     for stale in (run.weights, run.evaluation):
         stale.unlink(missing_ok=True)
 
-    with Metrics(run.metrics, len(training.history)) as metrics, watching() as shown:
+    with TrainingLog(run.training_log, len(state.history)) as log, training_progress() as show:
 
-        def tell(event: Steps | Epoch) -> None:
-            metrics(event)
-            shown(event)
+        def record(event: StepMetrics | EpochMetrics) -> None:
+            log.write(event)
+            show(event)
 
-        def keep(training: Training) -> None:
-            save_checkpoint(run.checkpoint, training, run.digest)
+        def checkpoint(state: TrainingState) -> None:
+            save_checkpoint(run.checkpoint, state, run.digest)
 
-        train(training, run.recipe, run.prepared, tell, keep)
-    if len(training.history) < run.recipe.optimiser.epochs:
-        say(f"stopped early: dev was not better for {run.recipe.optimiser.patience} epochs")
+        train(state, run.recipe, run.corpus, record, checkpoint)
+    if len(state.history) < run.recipe.optimiser.epochs:
+        report(f"stopped early: dev was not better for {run.recipe.optimiser.patience} epochs")
     linear = None
     if run.recipe.bigrams is not None:
-        say("fitting the linear part")
-        linear = fit(run.recipe.bigrams, run.prepared.parts["train"], len(run.prepared.vocabulary))
-        say(f"weights of {len(linear.keys):,} pairs of tokens beside the network's")
-    save_weights(run, training.best, linear)
+        report("fitting the linear part")
+        linear = fit_linear(run.recipe.bigrams, run.corpus.splits["train"], len(run.corpus.vocabulary))
+        report(f"weights of {len(linear.keys):,} pairs of tokens beside the network's")
+    save_weights(run, state.best, linear)
+
+
+def _initial_state(run: Run, resume: bool) -> TrainingState:
+    """The state to train from: that of the checkpoint, or a fresh one."""
+    from_checkpoint = resume and run.checkpoint.exists()
+    state = start_training(run.recipe, len(run.corpus.vocabulary), None if from_checkpoint else _vectors(run))
+    if from_checkpoint:
+        load_checkpoint(run.checkpoint, state, run.digest)
+        report(f"going on after epoch {len(state.history)}")
+    elif resume:
+        report("no checkpoint to go on from: starting from the beginning")
+    elif run.checkpoint.exists():
+        report("starting anew: the existing checkpoint is deleted; --resume would go on from it")
+        run.checkpoint.unlink()
+    return state
 
 
 def _vectors(run: Run) -> Vectors | None:
-    """What the embedding starts from, where the recipe says so."""
-    recipe, prepared = run.recipe, run.prepared
+    """The vectors that the embedding starts from, where the recipe says so."""
+    recipe, corpus = run.recipe, run.corpus
     if recipe.words is not None:
-        say("learning word vectors")
-        return learn(recipe.words, prepared.parts["train"], recipe.model.width, recipe.split.seed)
+        report("learning word vectors")
+        return train_word2vec(recipe.words, corpus.splits["train"], recipe.model.width, recipe.split.seed)
     if run.vectors is None:
         return None
-    vectors = read_vectors(run.vectors, prepared.vocabulary, recipe.model.width)
-    found, wanted = f"{len(vectors):,}", f"{len(prepared.vocabulary):,}"
-    say(f"{run.vectors.name}: vectors of {found} of {wanted} tokens; the rest start at random")
+    vectors = read_vectors(run.vectors, corpus.vocabulary, recipe.model.width)
+    found, wanted = f"{len(vectors):,}", f"{len(corpus.vocabulary):,}"
+    report(f"{run.vectors.name}: vectors of {found} of {wanted} tokens; the rest start at random")
     return vectors
 
 
 def evaluate_step(run: Run, test: bool, copy: Path | None = None) -> None:
-    """Calibrate and measure; leave `evaluation.json` and the plots, and a copy of the former where one is wanted.
+    """Calibrate and measure; write `evaluation.json` and the plots, and a copy of the former when asked to.
 
-    test: whether to read the test part too. Raises RunError when there are no weights that fit.
+    test: whether to read the test split too. Raises RunError when there are no weights that fit.
     """
-    model = trained(run)
-    say("evaluating")
-    evaluation = evaluate(model, run.recipe, run.prepared, test)
+    model = load_trained(run)
+    report("evaluating")
+    evaluation = evaluate(model, run.recipe, run.corpus, test)
     evaluation.save(run.folder)
     if copy is not None:
-        replace(copy, run.evaluation.read_bytes())
+        write_atomically(copy, run.evaluation.read_bytes())
     _draw(run, evaluation)
-    say(summary("dev", evaluation.dev))
+    report(summary("dev", evaluation.dev))
     if evaluation.test is not None:
-        say(summary("test", evaluation.test))
+        report(summary("test", evaluation.test))
     if evaluation.checklist is not None:
-        say(f"checklist: {evaluation.checklist.passed} of {evaluation.checklist.pairs} pairs as expected")
-    say(f"all figures are in {run.evaluation}")
+        report(f"checklist: {evaluation.checklist.passed} of {evaluation.checklist.pairs} pairs as expected")
+    report(f"all metrics are in {run.evaluation}")
 
 
 def _draw(run: Run, evaluation: Evaluation) -> None:
-    """Write the plots of the test part, or of dev where test has not been read."""
+    """Write the plots of the test split, or of dev where test has not been read."""
     folder = run.folder / "plots"
     folder.mkdir(exist_ok=True)
-    lengths = run.prepared.parts["train"].lengths
-    figures = evaluation.test or evaluation.dev
-    epochs = read_epochs(run.metrics)
-    for name, content in draw_all(figures, evaluation.uncertain, epochs, lengths, run.recipe.model.max_tokens).items():
-        replace(folder / name, content)
+    plots = draw_plots(
+        evaluation.test or evaluation.dev,
+        evaluation.uncertain,
+        read_epochs(run.training_log),
+        run.corpus.splits["train"].lengths,
+        run.recipe.model.max_tokens,
+    )
+    for name, content in plots.items():
+        write_atomically(folder / name, content)
 
 
 def _plots(run: Run) -> dict[str, bytes]:
@@ -112,45 +122,43 @@ def _plots(run: Run) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted((run.folder / "plots").glob("*.png"))}
 
 
-def summary(name: str, figures: Figures) -> str:
-    """A line on a set of reviews."""
+def summary(name: str, metrics: Metrics) -> str:
+    """The main metrics of a set of reviews in one line."""
     return (
-        f"{name}: {figures.reviews:,} reviews, accuracy {figures.accuracy:.4f}, macro F1 {figures.macro_f1:.4f}, "
-        f"log loss {figures.log_loss:.4f}, calibration error {figures.ece_after:.4f}, "
-        f"{figures.uncertain:.1%} uncertain, accuracy of the rest {figures.accuracy_outside:.4f}"
+        f"{name}: {metrics.reviews:,} reviews, accuracy {metrics.accuracy:.4f}, macro F1 {metrics.macro_f1:.4f}, "
+        f"log loss {metrics.log_loss:.4f}, calibration error {metrics.ece_after:.4f}, "
+        f"{metrics.uncertain:.1%} uncertain, accuracy of the rest {metrics.accuracy_outside:.4f}"
     )
 
 
 def check_export(recipe: Recipe, target: Path, force: bool) -> None:
-    """Raise ExportError, before any work is done, for a model that cannot be served and a target that is taken."""
-    if reason := servable(recipe.model):
+    """Raise ExportError, before any work is done, for a model that cannot be served or a target that exists."""
+    if reason := why_not_servable(recipe.model):
         raise ExportError(f"recipe {recipe.name} cannot be exported: {reason}")
     refuse_to_overwrite(target, force)
 
 
 def export_step(run: Run, target: Path, force: bool) -> None:
-    """Write the artefact; raises RunError before an evaluation, ExportError as `check_export` does."""
+    """Write the artefact. Raises RunError before an evaluation, ExportError as `check_export` does."""
     check_export(run.recipe, target, force)
     if not run.evaluation.exists():
         raise RunError(f"{run.evaluation} is missing: run the step `evaluate` first")
-    export(target, trained(run), run.recipe, run.prepared, load_evaluation(run.folder), _plots(run), force)
+    evaluation = load_evaluation(run.folder)
+    export(target, load_trained(run), run.recipe, run.corpus, evaluation, plots=_plots(run), force=force)
     size = sum(file.stat().st_size for file in target.iterdir())
-    say(f"{target}: {size / 1e6:.1f} MB")
+    report(f"{target}: {size / 1e6:.1f} MB")
 
 
-def judge_step(
-    artefact: Path, data: Path, text: str, label: str, language: str | None, threads: int | None, out: Path | None
-) -> None:
-    """Measure any artefact on any labelled file; the figures go to `out`, or to standard output.
+def evaluate_artefact_step(artefact: Path, source: Source, threads: int | None, out: Path | None) -> None:
+    """Evaluate any artefact on any labelled file; the metrics go to `out`, or to standard output.
 
-    Raises ModelError where the artefact is refused, DataError for the file.
+    Raises ModelError when the artefact is refused, DataError for the file.
     """
-    source = source_of(data, text, label, language or "any")
-    judgement = judge_source(artefact, source, threads=threads or 0)
-    content = json.dumps(dataclasses.asdict(judgement), ensure_ascii=False, indent=1) + "\n"
+    evaluation = evaluate_artefact(artefact, source, threads=threads or 0)
+    content = json.dumps(evaluation.as_json(), ensure_ascii=False, indent=1) + "\n"
     if out is None:
-        say(content)
+        report(content)
         return
-    replace(out, content.encode())
-    say(summary(data.name, judgement.figures))
-    say(f"all figures are in {out}")
+    write_atomically(out, content.encode())
+    report(summary(source.origin, evaluation.metrics))
+    report(f"all metrics are in {out}")

@@ -45,7 +45,7 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 
 def _exit_codes() -> Iterator[tuple[type[Exception], Exit]]:
-    """Each error with its exit code, those first whose modules are quick to import; the last one imports torch."""
+    """Each error with its exit code, those first whose modules are quick to import."""
     yield SettingsError, Exit.SETTINGS
     from streamer.planning.plan import PlanError
 
@@ -66,7 +66,7 @@ def _exit_codes() -> Iterator[tuple[type[Exception], Exit]]:
 
     yield TopicMissing, Exit.SETTINGS
     yield KafkaFault, Exit.BROKER
-    from streamer.pipeline.pipeline import TooManyDeadLetters
+    from streamer.pipeline.reading import TooManyDeadLetters
     from streamer.pipeline.sequencer import OffsetRegression
 
     yield OffsetRegression, Exit.BROKER

@@ -17,7 +17,7 @@ import orjson
 from streamer.events import Message
 from streamer.files.read_ahead import Interruptible, ReadAhead, in_thread
 from streamer.files.tables import FileError, open_rows, read_values
-from streamer.formats.codec import MISSING, at_path
+from streamer.formats.json import MISSING, field_at_path
 from streamer.kafka import Publisher
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
@@ -135,7 +135,7 @@ def _json_object(value: bytes) -> dict[str, Any] | None:
 
 def _column(row: dict[str, Any], path: str) -> Any:
     """The column of that name or, if there is none, the value at the dotted path."""
-    return row[path] if path in row else at_path(row, path)
+    return row[path] if path in row else field_at_path(row, path)
 
 
 def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from streamer.events import Message, Reason, Record, TopicPartition
-from streamer.formats.codec import original
+from streamer.formats.dead_letters import original
 from streamer.kafka import Publisher, TopicReader
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
@@ -85,7 +85,15 @@ class ReplayFilter:
         partition = _number(headers.get("dlq.partition"), record.partition)
         timestamp = max(0, _number(headers.get("dlq.timestamp"), record.timestamp))
         key, value = record.key, record.value
-        return Message(self.topic, key, value, original(record.headers), timestamp, partition, partition)
+        return Message(
+            topic=self.topic,
+            key=key,
+            value=value,
+            headers=original(record.headers),
+            timestamp=timestamp,
+            source_partition=partition,
+            partition=partition,
+        )
 
 
 async def _replay(

@@ -17,7 +17,7 @@ from rich.text import Text
 from streamer.events import CommitOutcome, Message, TopicPartition
 from streamer.files.source import open_source, overrides_for_rows
 from streamer.files.tables import FileError
-from streamer.moderation.decisions import text_of
+from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
 from streamer.observe.terminal import printable
 from streamer.service import label_all
@@ -99,8 +99,8 @@ class RuleDryRun:
             headers = dict(message.headers)
             if (reason := headers.get("dlq.reason")) is not None:
                 self.dead_letters[reason.decode()] += 1
-            elif message.value is not None:
-                self._add(orjson.loads(message.value))
+            elif (result := read_result(message.value)) is not None:
+                self._add(result)
         self._on_counted(len(messages))
         counted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         counted.set_result(None)
@@ -110,14 +110,13 @@ class RuleDryRun:
         """Do nothing: a file has no offsets to commit."""
         return CommitOutcome.DONE
 
-    def _add(self, event: Mapping[str, Any]) -> None:
-        rule = event.get("rule")
-        self.rules[rule] += 1
-        self.actions[event["action"]] += 1
-        kept = self.examples.setdefault(rule, [])
+    def _add(self, result: Result) -> None:
+        self.rules[result.rule] += 1
+        self.actions[str(result.action)] += 1
+        kept = self.examples.setdefault(result.rule, [])
         if len(kept) < self._max_examples:
-            text = text_of(event, self._text_field) or ""
-            kept.append(Example(event["source"]["offset"], event["label"], event["score"], text))
+            text = text_of(result.input, self._text_field) or ""
+            kept.append(Example(result.source["offset"], result.label, result.score, text))
 
     def as_json(self, moderation: ModerationSettings) -> dict[str, Any]:
         """The counts, for scripts."""

@@ -15,7 +15,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from streamer.events import Message
-from streamer.formats.codec import cloudevent_headers, rfc3339
+from streamer.formats.cloudevents import cloudevent_headers
+from streamer.formats.times import rfc3339
 from streamer.kafka import Publisher, TopicReader
 from streamer.models.artefact import known_labels
 from streamer.observe.terminal import printable, until_signal

@@ -7,15 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
 from streamer.events import Record
+from streamer.formats.result import read_result
 from streamer.kafka import TopicReader
 from streamer.observe.terminal import printable, until_signal
 from streamer.settings import Settings
@@ -42,7 +41,8 @@ async def watch(
             while not stopping.is_set() and shown != limit:
                 records = await reader.poll(_POLL_SECONDS)
                 # By time: a poll returns one partition after the other.
-                results = [read for record in sorted(records, key=_at) if (read := result(record)) is not None]
+                lines = (result_line(record) for record in sorted(records, key=_at))
+                results = [line for line in lines if line is not None]
                 results = results if limit is None else results[: limit - shown]
                 shown += len(results)
                 show(results)
@@ -50,7 +50,7 @@ async def watch(
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultLine:
     """The part of an output event that is shown; `at` is when it was labelled, in seconds since the epoch."""
 
     label: str
@@ -60,17 +60,13 @@ class Result:
     at: float
 
 
-def result(record: Record) -> Result | None:
-    """Read an output event, without control characters; None for a tombstone, and for a value that is not ours."""
-    try:
-        event: dict[str, Any] = orjson.loads(record.value or b"null")
-        evidence = " ".join(str(weight["token"]) for weight in event.get("evidence", ()))
-        about = evidence or str(event["id"] or record.identity)
-        group = str(event["group"] or "")
-        label, score = printable(str(event["label"])), float(event["score"])
-        return Result(label, score, printable(group), printable(about), _at(record))
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+def result_line(record: Record) -> ResultLine | None:
+    """Read an output event; None for a tombstone and for anything not ours. Control characters become spaces."""
+    event = read_result(record.value)
+    if event is None:
         return None
+    about = " ".join(token for token, _ in event.evidence) or event.id or record.identity
+    return ResultLine(printable(event.label), event.score, printable(event.group or ""), printable(about), _at(record))
 
 
 def _at(record: Record) -> float:
@@ -106,11 +102,11 @@ class RecentLabels:
 
 
 @contextlib.contextmanager
-def _screen(console: Console) -> Iterator[Callable[[Sequence[Result]], None]]:
+def _screen(console: Console) -> Iterator[Callable[[Sequence[ResultLine]], None]]:
     """A function that shows new results; called without any, it updates their ages."""
     if not console.is_terminal:
 
-        def lines(results: Sequence[Result]) -> None:
+        def lines(results: Sequence[ResultLine]) -> None:
             if results:
                 console.print(Text("\n").join(map(_line, results)), soft_wrap=True)
 
@@ -119,13 +115,13 @@ def _screen(console: Console) -> Iterator[Callable[[Sequence[Result]], None]]:
     board = _Board(max(1, console.height - 4))
     with Live(console=console, auto_refresh=False) as live:
 
-        def table(results: Sequence[Result]) -> None:
+        def table(results: Sequence[ResultLine]) -> None:
             live.update(board.render(results, time.time()), refresh=True)
 
         yield table
 
 
-def _line(result: Result) -> Text:
+def _line(result: ResultLine) -> Text:
     label = (f"{result.label:<9}", _COLOURS.get(result.label, ""))
     return Text.assemble(label, f" {result.score:.3f} ", f"{result.group} " if result.group else "", result.about)
 
@@ -134,10 +130,10 @@ class _Board:
     """The latest results above the counts of the last minute."""
 
     def __init__(self, rows: int) -> None:
-        self._latest: deque[Result] = deque(maxlen=rows)
+        self._latest: deque[ResultLine] = deque(maxlen=rows)
         self._recent = RecentLabels()
 
-    def render(self, results: Sequence[Result], now: float) -> Group:
+    def render(self, results: Sequence[ResultLine], now: float) -> Group:
         """The board with these results added."""
         self._latest.extend(results)
         for result in results:

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
-import orjson
-
 from streamer.events import Record
+from streamer.formats.result import read_result, text_of
+from streamer.formats.schema import ModelName, SourcePosition
 from streamer.labels import LABEL_NAME
-from streamer.moderation.decisions import text_of
 
 is_label = re.compile(LABEL_NAME).fullmatch
 
@@ -40,8 +39,8 @@ class ReviewView(NamedTuple):
     action: str | None
     rule: str | None
     name: str | None
-    model: Any
-    source: Any
+    model: ModelName | None
+    source: SourcePosition
 
     def as_json(self) -> dict[str, Any]:
         """For a page; `source` and `model` are for decisions only."""
@@ -52,35 +51,28 @@ class ReviewView(NamedTuple):
 
 def read_review(record: Record, text_field: str) -> ReviewView | None:
     """Read an event of the output or the review topic; None for a tombstone, and for what is not such an event."""
-    try:
-        event: dict[str, Any] = orjson.loads(record.value or b"null")
-        source = {name: event["source"][name] for name in ("topic", "partition", "offset")}
-        evidence = event.get("evidence", ())[:_EVIDENCE_TOKENS]
-        weights = [(str(found["token"])[:_FIELD_CHARACTERS], float(found["weight"])) for found in evidence]
-        label = event["label"]
-        if not is_label(label):
-            return None
-        return ReviewView(
-            id=f"{source['topic']}/{source['partition']}/{source['offset']}",
-            label=label,
-            score=float(event["score"]),
-            group=_short(event.get("group")),
-            at=_short(event.get("event_time")),
-            seen=record.timestamp,
-            text=text[:_TEXT_CHARACTERS] if (text := text_of(event, text_field)) is not None else None,
-            evidence=tuple(weights),
-            action=_short(event.get("action")),
-            rule=_short(event.get("rule")),
-            name=_short(event.get("id")),
-            model=event.get("model"),
-            source=source,
-        )
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+    event = read_result(record.value)
+    if event is None or not is_label(event.label):
         return None
+    return ReviewView(
+        id=event.identity,
+        label=event.label,
+        score=event.score,
+        group=_short(event.group),
+        at=_short(event.event_time),
+        seen=record.timestamp,
+        text=text[:_TEXT_CHARACTERS] if (text := text_of(event.input, text_field)) is not None else None,
+        evidence=tuple((token[:_FIELD_CHARACTERS], weight) for token, weight in event.evidence[:_EVIDENCE_TOKENS]),
+        action=_short(event.action),
+        rule=_short(event.rule),
+        name=_short(event.id),
+        model=event.model,
+        source=event.source,
+    )
 
 
-def _short(value: object) -> str | None:
-    return None if value is None else str(value)[:_FIELD_CHARACTERS]
+def _short(value: str | None) -> str | None:
+    return None if value is None else value[:_FIELD_CHARACTERS]
 
 
 class ReviewFilter(NamedTuple):

@@ -165,9 +165,9 @@ def _librdkafka() -> ctypes.CDLL:
         "rd_kafka_mock_group_initial_rebalance_delay_ms": (None, [handle, ctypes.c_int32]),
         "rd_kafka_mock_topic_create": (ctypes.c_int, [handle, text, ctypes.c_int, ctypes.c_int]),
     }
-    for name, (returns, takes) in signatures.items():
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
-        function.restype, function.argtypes = returns, takes
+        function.restype, function.argtypes = result, arguments
     return library
 
 

@@ -8,9 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +18,7 @@ from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.demo.samples import SAMPLES
 from streamer.events import Message, Record
 from streamer.files.tables import open_rows, read_values
+from streamer.formats.result import Result, read_result
 from streamer.kafka import Publisher, TopicReader
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
@@ -143,32 +142,32 @@ class _Screen:
     def show(self, records: list[Record]) -> None:
         """Count all results, and show them until `rows` are shown."""
         for record in records:
-            event: dict[str, Any] = orjson.loads(record.value or b"{}")
-            original = event.get("input")
-            review = original if isinstance(original, dict) else {}
+            if (result := read_result(record.value)) is None:
+                continue
+            row = result.input if isinstance(result.input, dict) else {}
             if not self.labels:
                 self.console.print()
-            self.labels[event["label"]] += 1
-            if review.get("expected") in ("positive", "negative") and event["label"] != "uncertain":
-                self.agreed[event["label"] == review["expected"]] += 1
+            self.labels[result.label] += 1
+            if row.get("expected") in ("positive", "negative") and result.label != "uncertain":
+                self.agreed[result.label == row["expected"]] += 1
             if self.labels.total() <= self.rows:
-                self.console.print(_line(event, str(review.get("text") or next(iter(review.values()), ""))))
+                self.console.print(_line(result, str(row.get("text") or next(iter(row.values()), ""))))
 
 
-def _line(event: dict[str, Any], text: str) -> Table:
-    """One result: label, score, the beginning of the text, and the tokens with the most weight."""
-    colour = _COLOURS[event["label"]]
+def _line(result: Result, text: str) -> Table:
+    """One result: label, score, the beginning of the text, and the tokens with the largest weights."""
+    colour = _COLOURS[result.label]
     tokens = [
-        f"[{'green' if item['weight'] > 0 else 'red'}]{escape(printable(item['token']))}[/] {item['weight']:+.1f}"
-        for item in event.get("evidence", [])[:3]
+        f"[{'green' if weight > 0 else 'red'}]{escape(printable(token))}[/] {weight:+.1f}"
+        for token, weight in result.evidence[:3]
     ]
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=9, no_wrap=True)
     table.add_column(width=5, no_wrap=True)
     for share in (3, 2):
         table.add_column(ratio=share, no_wrap=True, overflow="ellipsis")
-    label = f"[{colour}]{event['label']}[/]"
-    table.add_row(label, f"{event['score']:.3f}", Text(printable(text[:_SHOWN_CHARACTERS])), "  ".join(tokens))
+    label = f"[{colour}]{result.label}[/]"
+    table.add_row(label, f"{result.score:.3f}", Text(printable(text[:_SHOWN_CHARACTERS])), "  ".join(tokens))
     return table
 
 

@@ -46,7 +46,7 @@ class Model:
     """A loaded artefact on one device in one precision. Its methods are for one thread at a time."""
 
     def __init__(self, artefact: Artefact, device: str, precision: Precision, evidence_tokens: int = 0) -> None:
-        """Load the TorchScript; `evidence_tokens` is how many of the strongest tokens a verdict reports.
+        """Load the TorchScript; `evidence_tokens` is how many of the strongest tokens a prediction reports.
 
         Raises ModelError where it cannot be opened or lacks `forward` or `explain`.
         """
@@ -59,7 +59,7 @@ class Model:
         self._binary = self.labels.binary
         path = artefact.directory / "model.pt"
         with warnings.catch_warnings():
-            # TorchScript is deprecated upstream; the design says why we stay with it.
+            # TorchScript is deprecated upstream; docs/training.md says why we stay with it.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             try:
@@ -73,7 +73,7 @@ class Model:
         self._module: Any = module.to(torch.float32).to(dtype=_DTYPES[precision], device=device).eval()
 
     def collate(self, reviews: Sequence[Encoded], length: int, size: int) -> torch.Tensor:
-        """Ids int64 [length, size], filled up with the pad token, which is id 0."""
+        """Ids int64 [length, size], padded with the pad token, which is id 0."""
         width = length * _ID_BYTES
         rows = b"".join([review.ids.ljust(width, b"\0") for review in reviews])
         buffer = bytearray(rows.ljust(size * width, b"\0"))
@@ -139,7 +139,7 @@ def _evidence(review: Encoded, at: Sequence[int], weights: Sequence[float]) -> t
     length = len(review)
     if length >= len(at):
         return tuple(map(Weight, map(review.tokens.__getitem__, at), weights))
-    # A short review has fewer tokens than evidence was asked for: the rest are pads.
+    # The review has fewer tokens than the evidence that was asked for: the rest are pads.
     return tuple(Weight(review.tokens[i], w) for i, w in zip(at, weights, strict=True) if i < length)
 
 
@@ -188,6 +188,6 @@ def _forms(device: str) -> tuple[Precision, ...]:
     """Precisions to try, the fastest first."""
     if device == "cuda":
         return ("float16", "float32")
-    # Without matrix instructions of its own, a CPU takes longer in bfloat16 than in float32.
+    # A CPU without matrix instructions is slower in bfloat16 than in float32.
     quick = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return ("bfloat16", "float32") if any(check and check() for check in quick) else ("float32",)

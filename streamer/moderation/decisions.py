@@ -12,9 +12,10 @@ from typing import Any, Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from streamer.events import Message
-from streamer.formats.codec import MISSING, at_path, cloudevent_headers, rfc3339
-from streamer.formats.schema import DECISION_TYPE, ModerationDecision, SourcePosition
+from streamer.events import Message, record_identity
+from streamer.formats.cloudevents import DECISION_TYPE, cloudevent_headers
+from streamer.formats.schema import ModerationDecision, SourcePosition
+from streamer.formats.times import rfc3339
 
 _VERDICT: TypeAdapter[ModerationDecision] = TypeAdapter(ModerationDecision)
 
@@ -33,8 +34,8 @@ def decision_on(
 ) -> ModerationDecision:
     """A person's verdict on an event of the review topic; `at` is in milliseconds since the epoch.
 
-    `text` is the review's (`text_of`), to be given only where `moderation.verdict_text` allows it. Raises DecisionError
-    where the event is none, or `by` is empty.
+    `text` is the review's (`formats.result.text_of`), to be given only where `moderation.verdict_text` allows it.
+    Raises DecisionError where the event is none, or `by` is empty.
     """
     decision: dict[str, Any] = {
         "action": action,
@@ -50,8 +51,8 @@ def decision_on(
 
 
 def key_of(source: SourcePosition) -> bytes:
-    """`<topic>/<partition>/<offset>` of the review: the key of its verdicts."""
-    return f"{source['topic']}/{source['partition']}/{source['offset']}".encode()
+    """The review's identity (`record_identity`): the key of its verdicts."""
+    return record_identity(source["topic"], source["partition"], source["offset"]).encode()
 
 
 def encode(topic: str, decision: ModerationDecision, at: int) -> Message:
@@ -77,21 +78,6 @@ def _checked(validate: Callable[[], ModerationDecision]) -> ModerationDecision:
         field = ".".join(str(part) for part in first["loc"])
         # Pydantic's message on what is no JSON quotes none of it either.
         raise DecisionError(f"{field}: {first['msg']}" if field else first["msg"]) from None
-
-
-def text_of(event: Mapping[str, Any], text_field: str = "text") -> str | None:
-    """The review's text out of an event that carries its input; None where it is not there.
-
-    The input is the text itself, the object that has it at the path `text_field`, or a structured CloudEvent with
-    either as its data.
-    """
-    given: Any = event.get("input")
-    if isinstance(given, dict) and isinstance(given.get("specversion"), str) and "data" in given:
-        given = given["data"]
-    if isinstance(given, dict):
-        found = at_path(given, text_field)
-        given = None if found is MISSING else found
-    return given if isinstance(given, str) else None
 
 
 def _message(topic: str, source: SourcePosition, value: bytes | None, at: int) -> Message:

@@ -1,8 +1,8 @@
-"""What becomes of a review in moderation: rules in order, the first that matches wins. Pure.
+"""Moderation rules: in order, the first one that matches decides what becomes of a review. Pure.
 
-A rule asks the review (group, pattern, field) and the model's verdict (label, score). What it asks the review is
-answered when the review is read, in the decoding thread, since a search may take long; the rest is a comparison of
-numbers, when the verdict is there.
+A rule has conditions on the review (group, pattern, field) and on the model's prediction (label, score). The first kind
+is checked when the review is read, in the decoding thread, since a search may take long. The second kind compares
+numbers, once there is a prediction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamer.events import Action, Prediction
+from streamer.events import Action, Prediction, RuleResult
 from streamer.moderation.patterns import Search, any_of, compiled, wildcards
 
 Scalar = str | int | float | bool
@@ -19,13 +19,13 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to do with reviews for which all conditions hold; one that is empty or None is none.
+    """What to do with reviews for which all conditions hold; a condition that is empty or None is not checked.
 
-    labels: the verdict's label is one of them. score_min, score_max: inclusive bounds of P(positive), which is taken
-    as it is published, with six decimals.
-    groups: the review's group is one of them; `*` stands for anything.
-    pattern: is found in the text as it came. field: dotted path of what is in the input event, and not null.
-    equals: what the field is one of; empty, anything.
+    labels: the predicted label is one of them. score_min, score_max: inclusive bounds of the score, rounded to six
+    decimals as it is published.
+    groups: the review's group is one of them; `*` matches anything.
+    pattern: is found in the text as it came. field: dotted path of a field of the input event that is present and not
+    null. equals: the field's value is one of these; empty, any value.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Rule:
     equals: tuple[Scalar, ...] = ()
 
     def agrees(self, label: str, score: float) -> bool:
-        """Whether the conditions on the verdict hold."""
+        """Whether the conditions on the prediction hold."""
         return (
             (not self.labels or label in self.labels)
             and (self.score_min is None or self.score_min <= score)
@@ -49,13 +49,6 @@ class Rule:
     @property
     def needs_prediction(self) -> bool:
         return bool(self.labels) or self.score_min is not None or self.score_max is not None
-
-
-class RuleResult(NamedTuple):
-    """What is done with a review, and the name of the rule that says so; None where it is the default."""
-
-    action: Action
-    rule: str | None
 
 
 class Rules:
@@ -68,15 +61,17 @@ class Rules:
         self._default = RuleResult(default, None)
         self._decisions = tuple(RuleResult(rule.action, rule.name) for rule in rules)
         patterns = [rule.pattern for rule in rules if rule.pattern is not None]
-        # Most texts match none of the patterns: one search says so, instead of one for each rule.
+        # Most texts match none of the patterns: one search finds that out instead of one for each rule.
         self._any = any_of(patterns) if len(patterns) > 1 else None
         self._tests = tuple(_Test.of(rule, self.fields) for rule in rules)
         self._final = tuple(not rule.needs_prediction for rule in rules)
 
     def applicable(self, text: str, group: str | None, values: Sequence[object]) -> tuple[int, ...]:
-        """The rules, by their place, whose conditions on the review hold, up to the first that asks for no more.
+        """The places of the rules whose conditions on the review hold.
 
-        `values` are what the event has at `fields`, in that order; None where it has nothing or null.
+        Up to the first that has none on the prediction: later rules cannot match any more.
+
+        `values` are the event's values at `fields`, in that order; None where a field is missing or null.
         """
         found: list[int] = []
         searched = _Searched(text, self._any)
@@ -88,7 +83,7 @@ class Rules:
         return tuple(found)
 
     def apply(self, applicable: Sequence[int], prediction: Prediction) -> RuleResult:
-        """What the first of these rules that agrees with the verdict says, else the default."""
+        """The result of the first of these rules whose conditions on the prediction hold, else the default."""
         score = round(prediction.score, 6)
         for place in applicable:
             if self.rules[place].agrees(prediction.label, score):
@@ -97,7 +92,7 @@ class Rules:
 
 
 class _Searched:
-    """A text that patterns are searched in: encoded once, and only where a rule comes so far."""
+    """A text that patterns are searched in: encoded once, and only if a rule needs it."""
 
     __slots__ = ("_any", "_bytes", "_some", "_text")
 
@@ -105,7 +100,7 @@ class _Searched:
         self._text = text
         self._any = any_pattern
         self._bytes: bytes | None = None
-        self._some = True  # Whether any pattern may be in it.
+        self._some = True  # Whether any pattern may match.
 
     def has(self, search: Search) -> bool:
         if self._bytes is None:
@@ -139,7 +134,7 @@ class _Test(NamedTuple):
         )
 
     def holds(self, text: _Searched, group: str | None, values: Sequence[object]) -> bool:
-        """The cheap conditions first, the pattern last."""
+        """Cheap conditions first, the pattern last."""
         return (
             (self.groups is None or (group is not None and self._is_of(group)))
             and (self.field is None or self._is_there(values[self.field]))
@@ -158,5 +153,5 @@ class _Test(NamedTuple):
 
 
 def _typed(value: Scalar) -> tuple[bool, Scalar]:
-    """To Python true is 1; to JSON it is not."""
+    """In Python True equals 1; in JSON true and 1 differ."""
     return isinstance(value, bool), value

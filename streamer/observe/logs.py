@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import orjson
 
-# While a broker is away, aiokafka tells of it many times a second, by each of its tasks.
+# While a broker is away, each of aiokafka's tasks logs it many times a second.
 _EVERY_SECONDS = 10.0
-_REMEMBERED = 256  # Kinds of lines.
+_REMEMBERED = 256  # Message templates.
 
 
 def set_up(level: str, form: str) -> None:
@@ -18,16 +18,16 @@ def set_up(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if form == "json" else text)
-    # Of the handler, not of the logger aiokafka: what its children log passes its filters by.
+    # On the handler, not on the logger aiokafka: a logger's filters do not apply to its children.
     handler.addFilter(RateLimitFilter("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    # The one tells of every attempt to reach a collector, the other quotes headers that are no trace context.
+    # The first logs every attempt to reach a collector, the second quotes headers that are no trace context.
     for chatty in ("opentelemetry.exporter", "opentelemetry.trace"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    # It tells of offsets that are no longer there, and so of records that nobody will read, at INFO only.
+    # It logs offsets that are out of range, and so records that nobody will read, at INFO only.
     logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 
 
@@ -45,39 +45,39 @@ class _JsonLines(logging.Formatter):
 
 
 @dataclass(slots=True)
-class _Kind:
-    """Lines of one logger from one template: when the latest was let through, and how many were not since."""
+class _Template:
+    """Lines of one logger with one template: when the last one was logged, and how many were suppressed since."""
 
-    told_at: float
-    held_back: int = 0
+    logged_at: float
+    suppressed: int = 0
 
 
 class RateLimitFilter(logging.Filter):
-    """Lets a warning or error of a library through once in so many seconds, with how many like it were held back.
+    """Logs a library's warning or error once in `every` seconds, with the number of lines like it suppressed since.
 
-    Alike are those of one logger with one template, whatever is filled in. Below WARNING, and of other loggers,
-    everything passes. A line of which no more come is never told to have been held back.
+    Lines are alike if they have the same logger and template, whatever is filled in. Lines below WARNING and lines of
+    other loggers all pass. The number is in the next line that is logged; after the last one it is never reported.
     """
 
     def __init__(self, library: str, every: float = _EVERY_SECONDS) -> None:
         super().__init__(library)
         self._every = every
-        self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()  # The latest told last.
+        self._templates: OrderedDict[tuple[str, str], _Template] = OrderedDict()  # The last one logged is last.
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be logged; its message then says how many like it were not."""
+        """Whether to log the record; its message then says how many like it were suppressed."""
         if record.levelno < logging.WARNING or not super().filter(record):
             return True
         key = (record.name, str(record.msg))
-        kind = self._kinds.get(key)
-        # A clock that was set back must not silence anybody.
-        if kind is not None and 0 <= record.created - kind.told_at < self._every:
-            kind.held_back += 1
+        template = self._templates.get(key)
+        # A clock that was set back must not suppress everything.
+        if template is not None and 0 <= record.created - template.logged_at < self._every:
+            template.suppressed += 1
             return False
-        if kind is not None and kind.held_back:
-            record.msg, record.args = f"{record.getMessage()} (and {kind.held_back} more like it)", None
-        self._kinds[key] = _Kind(record.created)
-        self._kinds.move_to_end(key)
-        if len(self._kinds) > _REMEMBERED:
-            self._kinds.popitem(last=False)
+        if template is not None and template.suppressed:
+            record.msg, record.args = f"{record.getMessage()} (and {template.suppressed} more like it)", None
+        self._templates[key] = _Template(record.created)
+        self._templates.move_to_end(key)
+        if len(self._templates) > _REMEMBERED:
+            self._templates.popitem(last=False)
         return True

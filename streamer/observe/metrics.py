@@ -1,4 +1,4 @@
-"""What the worker counts, for Prometheus. Every metric stands in one table: `Metrics.__init__`."""
+"""The worker's metrics, for Prometheus. All of them are in one table: `Metrics.__init__`."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         counter, gauge, histogram = Counter, Gauge, Histogram
         # fmt: off
-        self.records = counter("streamer_records", "Records done, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
+        self.records = counter("streamer_records", "Records finished, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
-        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule, which is empty where none matched.", ["action", "rule"], registry=registry)
+        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule; the rule is empty where none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)
         self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
@@ -89,23 +89,23 @@ class Metrics:
         self.batch_reviews = histogram("streamer_batch_reviews", "Reviews in a batch.", buckets=_SIZES, registry=registry)
         self.batch_wait = histogram("streamer_batch_wait_seconds", "Wait of a batch's oldest review for its batch.", buckets=_SECONDS, registry=registry)
         self.padding = histogram("streamer_padding_efficiency_ratio", "Real tokens over tokens with padding, by batch.", buckets=_RATIOS, registry=registry)
-        self.tokens = counter("streamer_tokens", "Tokens judged, without padding.", registry=registry)
-        self.padded_tokens = counter("streamer_padded_tokens", "Tokens judged, padding included.", registry=registry)
+        self.tokens = counter("streamer_tokens", "Tokens given to the model, without padding.", registry=registry)
+        self.padded_tokens = counter("streamer_padded_tokens", "Tokens given to the model, padding included.", registry=registry)
         self.tokens_in_flight = gauge("streamer_tokens_in_flight", "Tokens admitted and not yet published.", registry=registry)
         self.reviews_waiting = gauge("streamer_reviews_waiting", "Reviews waiting for a batch.", registry=registry)
         self.paused_partitions = gauge("streamer_paused_partitions", "Partitions paused because too much is in flight.", registry=registry)
         self.lag_records = gauge("streamer_lag_records", "Records behind the end of the partition.", ["topic", "partition"], registry=registry)
         self.lag_seconds = gauge("streamer_lag_seconds", "Age of the last published record while there is lag.", ["topic", "partition"], registry=registry)
-        self.cache_lookups = counter("streamer_cache_lookups", "Lookups of verdicts given before, by result: hit, miss.", ["result"], registry=registry)
+        self.cache_lookups = counter("streamer_cache_lookups", "Lookups in the cache of predictions, by result: hit, miss.", ["result"], registry=registry)
         self.commits = counter("streamer_commits", "Offset commits, by outcome: done, skipped, failed.", ["outcome"], registry=registry)
-        self.rebalances = counter("streamer_rebalances", "Times that partitions were taken away.", registry=registry)
-        self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop came back.", buckets=_DELAYS, registry=registry)
+        self.rebalances = counter("streamer_rebalances", "Times that partitions were revoked.", registry=registry)
+        self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop resumed.", buckets=_DELAYS, registry=registry)
         self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
-        self.tasks = gauge("streamer_tasks", "Tasks of the event loop, those that ask for this included.", registry=registry)
-        self.model_info = gauge("streamer_model_info", "1 for the model that serves.", ["name", "version"], registry=registry)
-        self.model_reloads = counter("streamer_model_reloads", "Times that an artefact was loaded again, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
-        self.trend_messages = counter("streamer_trend_messages", "Messages of counts published to the trends topic.", registry=registry)
-        self.trend_cells = counter("streamer_trend_cells", "Counts in them: a second of event time and a group each.", registry=registry)
+        self.tasks = gauge("streamer_tasks", "Tasks of the event loop, including those that serve this page.", registry=registry)
+        self.model_info = gauge("streamer_model_info", "1 for the model in use.", ["name", "version"], registry=registry)
+        self.model_reloads = counter("streamer_model_reloads", "Reloads of the artefact, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
+        self.trend_messages = counter("streamer_trend_messages", "Messages published to the trends topic.", registry=registry)
+        self.trend_cells = counter("streamer_trend_cells", "Cells in these messages: one for each second of event time and group.", registry=registry)
         self.ready = gauge("streamer_ready", "1 while `/health/ready` says so, else 0.", registry=registry)
         # fmt: on
         ProcessCollector(registry=registry)
@@ -162,7 +162,7 @@ class Metrics:
         self.paused_partitions.set(paused)
 
     def cache(self, hit: bool) -> None:
-        """A verdict was looked up."""
+        """A prediction was looked up in the cache."""
         self.cache_lookups.labels("hit" if hit else "miss").inc()
 
     def lag(self, partition: TopicPartition, records: int, seconds: float) -> None:

@@ -42,7 +42,7 @@ def application(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the worker's goes first, and drains."""
+    """uvicorn without its own signal handling: the worker handles signals, and drains."""
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
@@ -60,7 +60,7 @@ async def serve(app: Starlette, host: str, port: int, section: str = "http") -> 
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen()  # Before the port is told: who asks at once waits instead of being refused.
+            listener.listen()  # Before the port is announced: early clients wait instead of being refused.
         except OSError as error:
             raise AddressInUse(f"{section}.host {host}, {section}.port {port}: {error.strerror or error}") from None
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)

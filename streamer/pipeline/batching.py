@@ -1,15 +1,15 @@
-"""Which reviews go into the next batch: one bucket per token count, the cheapest batch first, none too late.
+"""Which reviews go into the next batch: one bucket for each token count, the cheapest batch first, none too late.
 
 The bucketer is work-conserving: whenever inference is free and something waits, there is a batch. A padded
 batch costs what its longest review costs, so a batch is cut from neighbouring lengths. Which one:
 
-- when the oldest waiting review has waited longer than `max_wait`, the cheapest batch that has it;
+- when the oldest waiting review has waited longer than `max_wait`, the cheapest batch that contains it;
 - else the cheapest of all.
 
-Cheap is what costs little for its worth: the cost is the batch's, by a measured table; the worth is what its
-reviews would cost in the best batches of their own lengths. (By cost per review alone, padding would pass for a
-saving: one long review would drag every short one along at its length.) Under a deep backlog every review is
-late, and so each batch is cut around the oldest one's length.
+"Cheapest" means the lowest ratio of cost to worth. The cost of a batch comes from a measured table. Its worth is what
+its reviews would cost in the best batches of their own lengths. (By cost per review alone, padding would look like a
+saving: a long review would be batched with every short one, at its own length.) Under a deep backlog every review is
+late, so each batch is cut around the length of the oldest one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CostTable:
 
     lengths: tokens, ascending; sizes: reviews, ascending; seconds[i][j] at lengths[i] and sizes[j].
     Between lengths it is linear; a size in between costs what the next larger does, since the model
-    fills batches up to one of these sizes.
+    pads batches to one of these sizes.
     """
 
     lengths: tuple[int, ...]
@@ -64,7 +64,7 @@ class CostTable:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[Item]):
-    """Reviews to be judged together; of `Bucketer`, longest first.
+    """Reviews to be predicted together; from `Bucketer`, longest first.
 
     length: tokens of the longest. tokens: real tokens in all, without padding.
     oldest: when the review that waited longest was added.
@@ -159,7 +159,7 @@ class Bucketer(Generic[Item]):
         return self._take(*self._choose(lengths, oldest if late else None))
 
     def _choose(self, lengths: list[int], oldest: int | None) -> tuple[int, int]:
-        """Length and size of the batch that costs least for its worth; one with the head of `oldest`, if given."""
+        """Length and size of the batch with the lowest ratio of cost to worth; with the head of `oldest`, if given."""
         counts = [len(self._buckets[length]) for length in lengths]
         up_to = [0, *accumulate(counts)]  # Waiting reviews shorter than lengths[i].
         shares = [self._share(length) for length in lengths]
@@ -169,7 +169,7 @@ class Bucketer(Generic[Item]):
         for index in range(first, len(lengths)):
             length, waiting = lengths[index], up_to[index + 1]
             most = min(waiting, self._most(length))
-            # Longer reviews are taken first: so many before the turn comes to the oldest.
+            # Longer reviews are taken first: this many before the oldest one.
             least = 1 if oldest is None else waiting - up_to[first + 1] + 1
             if least > most:
                 break
@@ -181,7 +181,7 @@ class Bucketer(Generic[Item]):
         return best[1], best[2]
 
     def _sizes(self, least: int, most: int) -> set[int]:
-        """Sizes worth a look: the measured ones in between, since a batch is filled up to one, and both ends."""
+        """Sizes to try: the measured ones in between, since a batch is padded to one of them, and both ends."""
         sizes = self._costs.sizes
         return {least, *sizes[bisect_right(sizes, least) : bisect_right(sizes, most)], most}
 

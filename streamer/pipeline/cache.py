@@ -1,4 +1,4 @@
-"""Verdicts kept for texts that come again: real streams repeat themselves."""
+"""Predictions kept for texts that come again: real streams repeat themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamer.text import Encoded
 
 
 class PredictionCache:
-    """At most `entries` verdicts; the one not asked for the longest goes first."""
+    """At most `entries` predictions; the least recently used one is dropped first."""
 
     def __init__(self, entries: int) -> None:
         self._entries = entries
@@ -19,14 +19,14 @@ class PredictionCache:
         return len(self._predictions)
 
     def get(self, encoded: Encoded) -> Prediction | None:
-        """What was said of the same tokens before."""
+        """What was predicted for the same tokens before."""
         prediction = self._predictions.get(encoded)
         if prediction is not None:
             self._predictions.move_to_end(encoded)
         return prediction
 
     def put(self, encoded: Encoded, prediction: Prediction) -> None:
-        """Keep a verdict, letting go of the oldest where there is no room."""
+        """Keep a prediction; the oldest is dropped where there is no room."""
         if not self._entries:
             return
         self._predictions[encoded] = prediction

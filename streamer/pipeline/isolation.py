@@ -13,26 +13,26 @@ log = logging.getLogger(__name__)
 
 
 class IsolatingPredictor:
-    """Judges a batch; where that fails, each of its reviews alone.
+    """Predicts a batch; where that fails, each of its reviews alone.
 
-    Not thread-safe: it is called from the one thread that may ask the model.
+    Not thread-safe: it is called from the one thread that may run the model.
     """
 
     def __init__(self, predict: Predict) -> None:
         self._predict_batch = predict
-        self._proven: Encoded | None = None  # A review that the model has judged before.
+        self._proven: Encoded | None = None  # A review that the model has handled before.
 
     def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction | Exception]:
-        """For each review its verdict, or what the model raised for it.
+        """For each review its prediction, or what the model raised for it.
 
-        Raises what the model raised where it fails on all of the reviews, and on one that it has judged before: then
-        the fault is not a text's.
+        Raises what the model raised where it fails on all of the reviews and on one that it has handled before: then
+        the fault is the model's, not a text's.
         """
         try:
             predictions = self._predict_batch(reviews)
         except Exception as error:
             # Not the message: it might quote the text.
-            log.warning("the model raised %s for a batch of %d, judging each alone", type(error).__name__, len(reviews))
+            log.warning("the model raised %s for a batch of %d, trying each alone", type(error).__name__, len(reviews))
             return self._each(reviews)
         if reviews:
             self._proven = reviews[0]

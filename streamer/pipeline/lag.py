@@ -1,4 +1,4 @@
-"""How far the worker is: what is in flight, how far behind each partition is, whether it moves."""
+"""What is in flight, how far behind the end each partition is, and whether the worker makes progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamer.events import TopicPartition
 
 
 class Lag(NamedTuple):
-    """Behind the end of a partition: in records, and in seconds since the last one published was created."""
+    """How far behind the end of a partition: in records, and in seconds since the last published one was created."""
 
     records: int
     seconds: float
@@ -35,7 +35,7 @@ class LagTracker:
     _moved_at: float = 0.0
 
     def assign(self, partitions: Collection[TopicPartition], generation: int, now: float) -> None:
-        """Begin anew with these partitions."""
+        """Start over with these partitions."""
         self._joined = True
         self._moved_at = now
         self.revoke(partitions)
@@ -49,10 +49,10 @@ class LagTracker:
                 self.tokens_in_flight -= state.in_flight
 
     def admitted(self, partition: TopicPartition, offset: int, tokens: int, now: float) -> None:
-        """A record is on its way."""
+        """A record was admitted."""
         state = self._partitions[partition]
         if not self.tokens_in_flight:
-            self._moved_at = max(self._moved_at, now)  # Idle until here: only now is there something to move.
+            self._moved_at = max(self._moved_at, now)  # Idle until now: progress is expected from here on.
         if state.done_to is None:
             state.done_to = offset
         state.read_to = offset + 1
@@ -73,7 +73,7 @@ class LagTracker:
         self._moved_at = now
 
     def positions(self, positions: Mapping[TopicPartition, int]) -> None:
-        """The source reads on from these offsets: those below that held no record are no lag."""
+        """The source reads on from these offsets: offsets below them that hold no record are no lag."""
         for partition, position in positions.items():
             if (state := self._partitions.get(partition)) is not None and state.read_to is not None:
                 state.read_to = max(state.read_to, position)
@@ -85,7 +85,7 @@ class LagTracker:
             state = self._partitions.get(partition)
             if state is None or state.done_to is None:
                 continue
-            # All that was read is done: offsets up to the read position that hold no record are no lag.
+            # All that was read is finished: offsets up to the read position that hold no record are no lag.
             done = state.done_to if state.in_flight else max(state.done_to, state.read_to or 0)
             records = max(0, end - done)
             lags[partition] = Lag(

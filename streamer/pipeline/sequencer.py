@@ -2,8 +2,8 @@
 
     admit -> complete (in any order) -> release (in order) -> acknowledge -> position to commit
 
-It works on the offsets that were seen, since a partition's offsets have gaps (compaction, transaction
-markers). Each time a partition is assigned it gets a new generation; what belongs to an older one is ignored.
+It works on the offsets that were read, since a partition's offsets have gaps (compaction, transaction markers). Each
+time a partition is assigned it gets a new generation; tickets and releases of an older generation are ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class OffsetRegression(Exception):
-    """A partition's offsets went backwards within one assignment: what is in flight belongs to another past."""
+    """A partition's offsets went backwards within one assignment: the topic is not the one that was read before."""
 
 
 class Ticket(NamedTuple):
@@ -60,7 +60,7 @@ class Sequencer(Generic[Result]):
         self._generation = 0
 
     def assign(self, partitions: Iterable[TopicPartition]) -> int:
-        """Begin anew with these partitions, forgetting what they had; returns their generation."""
+        """Start over with these partitions and forget their state; returns their generation."""
         self._generation += 1
         for partition in partitions:
             self._partitions[partition] = _Partition(self._generation)
@@ -91,7 +91,7 @@ class Sequencer(Generic[Result]):
         if offset <= state.last:
             raise OffsetRegression(
                 f"{partition.topic}/{partition.partition} went back from offset {state.last} to {offset}: "
-                "was it truncated, or made anew?"
+                "was it truncated or recreated?"
             )
         state.last = offset
         state.admitted.append(offset)
@@ -146,6 +146,6 @@ class Sequencer(Generic[Result]):
                 state.committed = position
 
     def unfinished(self, partitions: Iterable[TopicPartition]) -> int:
-        """How many records of these partitions are admitted but not released, plus releases in the air."""
+        """How many records of these partitions are admitted but not released, plus releases not yet acknowledged."""
         states = (self._partitions.get(partition) for partition in partitions)
         return sum(len(state.admitted) + len(state.releases) for state in states if state is not None)

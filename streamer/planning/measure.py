@@ -17,15 +17,17 @@ from pathlib import Path
 import cramjam
 import orjson
 
-from streamer.events import Message, Prediction, Record, Review
-from streamer.formats.codec import Decoder, Encoder
+from streamer.events import Decoded, Message, Prediction, Record, Review
+from streamer.formats.decode import Decoder, value_format
+from streamer.formats.encode import Encoder
 from streamer.kafka.producer import BATCH_BYTES
 from streamer.models.cost_table import measure_costs
 from streamer.models.torchscript import Model
+from streamer.moderation.step import Moderation
 from streamer.observe.cores import available_cores
 from streamer.planning.profile import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
-from streamer.service import decoder, encoder, load_model
+from streamer.service import decoder, encoder, load_model, moderation
 from streamer.settings import Settings
 from streamer.text import Encoded
 
@@ -93,24 +95,24 @@ class _Sample:
             orjson.dumps({settings.input.text_field: text, settings.input.id_field: f"r{number}"})
             for number, text in enumerate(_resized(texts, model, tokens))
         ]
-        records = [Record("reviews", 0, n, 0, b"user-%d" % n, value, ()) for n, value in enumerate(values)]
+        records = [Record("reviews", 0, n, 0, key=b"user-%d" % n, value=value) for n, value in enumerate(values)]
         # A field path may be dotted; these records are flat.
-        flat = Decoder("json", settings.input.text_field, settings.input.id_field)
+        flat = Decoder(value_format=value_format("json", settings.input.text_field), id_field=settings.input.id_field)
         configured = decoder(settings) if settings.input.format == "json" else flat
         reviews = [review for record in records if isinstance(review := flat.decode(record), Review)]
         vocabulary, limit = model.vocabulary, model.manifest.max_tokens
         decoded = [review.text for review in reviews]
         encoded = vocabulary.encode_all(decoded, limit)
         predictions = model.predict(encoded)
-        encoding = encoder(settings, model)
+        encoding, rules = encoder(settings, model), moderation(settings)
         self.us = {
-            "decode": _microseconds(lambda: [configured.decode(record) for record in records]),
+            "decode": _microseconds(lambda: _decode(configured, rules, records)),
             "tokenise": _microseconds(lambda: vocabulary.encode_all(decoded, limit)),
-            "encode": _microseconds(lambda: _encode(encoding, reviews, predictions)),
+            "encode": _microseconds(lambda: _encode(encoding, rules, reviews, predictions)),
         }
         self.mean = _mean(encoded)
         self.inputs = [record.value or b"" for record in records]
-        self.outputs = [_wire_bytes(message) for message in _encode(encoding, reviews, predictions)]
+        self.outputs = [_wire_bytes(message) for message in _encode(encoding, rules, reviews, predictions)]
 
 
 def _resized(texts: Sequence[str], model: Model, tokens: float) -> list[str]:
@@ -123,9 +125,21 @@ def _resized(texts: Sequence[str], model: Model, tokens: float) -> list[str]:
     return ["".join(islice(flow, max(1, characters))) for _ in range(_REVIEWS)]
 
 
-def _encode(encoder: Encoder, reviews: Sequence[Review], predictions: Sequence[Prediction]) -> list[Message]:
+def _decode(decoder: Decoder, rules: Moderation | None, records: Sequence[Record]) -> list[Decoded]:
+    decoded = [decoder.decode(record) for record in records]
+    if rules is None:
+        return decoded
+    return [rules.applicable(review) if isinstance(review, Review) else review for review in decoded]
+
+
+def _encode(
+    encoder: Encoder, rules: Moderation | None, reviews: Sequence[Review], predictions: Sequence[Prediction]
+) -> list[Message]:
     now = 1_700_000_000_000
-    return [encoder.labelled(*pair, now).message for pair in zip(reviews, predictions, strict=True)]
+    return [
+        encoder.labelled(*pair, now, None if rules is None else rules.apply(*pair)).message
+        for pair in zip(reviews, predictions, strict=True)
+    ]
 
 
 def _wire_bytes(message: Message) -> bytes:
@@ -165,17 +179,21 @@ def _scaled(stage: Stage, factor: float) -> Stage:
 
 
 def _bytes(short: _Sample, long: _Sample, records_of: Callable[[_Sample], Sequence[bytes]]) -> Bytes:
-    """Sizes along the same line; compressed by zstd, the default, a full batch of the producer at a time."""
+    """Sizes along the same line, and how well they compress."""
     low, high = (sum(map(len, records_of(sample))) / len(records_of(sample)) for sample in (short, long))
     per_token = max(0.0, (high - low) / max(1.0, long.mean - short.mean))
-    joined = b"".join(records_of(long))
-    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
-    compressed = sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches)
     return Bytes(
         per_review=round(max(0.0, low - per_token * short.mean), 1),
         per_token=round(per_token, 2),
-        ratio=round(min(1.0, compressed / len(joined)), 3),
+        ratio=round(min(1.0, compression_ratio(records_of(long))), 3),
     )
+
+
+def compression_ratio(records: Sequence[bytes]) -> float:
+    """Compressed over raw bytes, by zstd, the default, a full batch of the producer at a time."""
+    joined = b"".join(records)
+    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
+    return sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches) / len(joined)
 
 
 def _resident_mib() -> float:

@@ -24,7 +24,7 @@ TOP_LEVEL_VARIABLES = {variable(path): path[0] for path in RENAMED if len(path) 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of one source, nested, with those under an old name moved to the new one.
 
-    Logs a warning for each old name. Raises ValueError where both names are given and their values differ. Between
+    Logs a warning for each old name. Raises ValueError if both names are given with different values. Between
     sources the usual order holds, whichever name a source uses.
     """
     result = dict(values)

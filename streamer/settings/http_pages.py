@@ -15,6 +15,6 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     """Address to bind; protect anything but loopback yourself."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Port to bind; worker i of `--workers` takes port + i. 0 picks a free one."""
+    """Port to bind; worker i of `--workers` uses port + i. 0 picks a free one."""
     stalled_after_ms: PositiveInt = 60_000
     """The worker is not ready after this long without progress while there is lag."""

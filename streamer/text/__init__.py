@@ -1,12 +1,12 @@
-"""From a review's text to token ids: one way, shared by training and serving.
+"""From a review's text to token ids: the same functions for training and serving.
 
     text -> normalise -> segment -> Vocabulary -> Encoded
 
-jieba 0.42.1 is the reference segmentation. rjieba carries the same dictionary in Rust, is many times
-faster and releases the GIL; `segment` uses it wherever the two agree and jieba itself where they do not.
+jieba 0.42.1 is the reference segmentation. rjieba has the same dictionary in Rust, is many times faster and
+releases the GIL. `segment` uses it wherever the two agree, and jieba itself where they do not.
 
-Reviews come by the thousand, and what a call costs would be more than what it does: so there is each step for
-many texts as well, done on all of them joined into one, with the same result as for each alone.
+Each step also takes many texts at once, since a call costs more than the work on one short text. The texts are
+joined, and the result is the same as for each alone.
 """
 
 from streamer.text.normalisation import NORMALISATION, URL, USER, normalise, normalise_all

@@ -15,17 +15,17 @@ NORMALISATION = 2
 URL = "xxurl"
 USER = "xxuser"
 
-# Characters that NFKC leaves alone or folds one by one, whatever stands beside them: of 97 % of reviews all are.
+# Characters that NFKC leaves alone or folds one by one, whatever is beside them: 97 % of reviews have no others.
 _SIMPLE = "，。！？、；：（）～＋－％／　…“”‘’—《》【】·￥"
 _PLAIN = re.compile(rf"[\x00-\x7f\u4e00-\u9fa5{_SIMPLE}]*+")
 _FOLDED = [(c, folded) for c in _SIMPLE if (folded := unicodedata.normalize("NFKC", c)) != c]
 
 _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\s*/?\s*>")
-# Possessive quantifiers are 3.11's: these patterns stay linear on hostile input.
+# Possessive quantifiers (Python 3.11) keep these patterns linear on hostile input.
 _URL = re.compile(r"(?:https?://|www\.)[!-~]++")
-# Chinese is written without spaces: a name with letters of it ends where it is marked off, or is a short one.
+# Chinese is written without spaces: a name in Chinese ends at a space or colon, or is short.
 _USER = re.compile(r"(?<![\w.])@(?:[a-z0-9_\-]{1,30}+(?![a-z0-9_\-])|[\w\-]{1,30}+(?=[\s:])|[\w\-]{1,8}+(?!\w))")
-# Zero-width marks and variation selectors carry no sentiment, but split words and emoji.
+# Zero-width marks and variation selectors carry no sentiment, but they split words and emoji.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _REPEAT = re.compile(r"([^\n])\1{3,}")
 
@@ -41,10 +41,10 @@ def normalise(text: str) -> str:
 
 
 def normalise_all(texts: Sequence[str]) -> list[str]:
-    """`normalise` of each, in about half the time."""
+    """`normalise` for each text, in about half the time."""
     if not texts:
         return []
-    # A line each: once white space is collapsed, no text has a line break of its own.
+    # One line for each text: once white space is collapsed, no text contains a line break.
     joined = _INVISIBLE.sub("", "\n".join([_collapsed(_marks_folded(_nfkc(text).lower())) for text in texts]))
     if not joined.isascii():
         joined = to_simplified()(joined)

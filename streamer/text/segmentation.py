@@ -72,13 +72,13 @@ def _rjieba() -> rjieba.Jieba:
 
 
 def warm_up() -> None:
-    """Load the dictionaries now, not at the first review."""
+    """Load the dictionaries now rather than at the first review."""
     to_simplified()
     _rjieba().cut("")
 
 
 def segment_reference(text: str) -> list[str]:
-    """jieba's own segmentation (accurate mode, HMM on); slow, the yardstick for `segment`."""
+    """jieba's own segmentation (accurate mode, HMM on): slow, the reference that `segment` must agree with."""
     return _jieba().lcut(text)  # type: ignore[no-any-return]  # jieba ships no types.
 
 
@@ -86,12 +86,12 @@ def segment(text: str) -> list[str]:
     """Split a text into jieba's tokens, white space included: `"".join(segment(t)) == t`."""
     if not _AMBIGUOUS.search(text):
         return _segment(text)
-    # jieba reads runs of its own characters one by one, so only the ambiguous ones among them need more care.
+    # jieba segments each run of its own characters by itself, so only the ambiguous runs need the slow way.
     return [token for piece in _RUN.split(text) if piece for token in _piece(piece)]
 
 
 def _piece(piece: str) -> Sequence[str]:
-    """The tokens of a run, or of what stands between two runs."""
+    """The tokens of a run, or of the text between two runs."""
     if not _AMBIGUOUS.search(piece):
         return _segment(piece)
     if not _RUN.match(piece):
@@ -105,12 +105,12 @@ def _remembered(run: str) -> tuple[str, ...]:
 
 
 def _run(run: str) -> tuple[str, ...]:
-    """As jieba's `__cut_DAG` does: the most likely path through the dictionary, by rjieba, which without the HMM is the
-    same; then what fell apart into single characters through jieba's own HMM. jieba's dictionary is not needed."""
+    """As jieba's `__cut_DAG` does: the most likely path through the dictionary, then jieba's own HMM for what is left
+    as single characters. rjieba without its HMM finds the same path, so jieba's dictionary is not needed."""
     tokens: list[str] = []
     singles = ""
     for token in (*_rjieba().cut(run, False), ""):  # The empty one ends the last singles.
-        # Without the HMM, letters and digits that stand alone are put together: take them apart again.
+        # Without the HMM, single letters and digits are joined: split them again.
         if len(token) == 1 or (token and token.isascii() and not _rjieba().has_word(token)):
             singles += token
             continue
@@ -122,7 +122,7 @@ def _run(run: str) -> tuple[str, ...]:
 
 
 def _by_hmm(singles: str) -> Iterator[str]:
-    """jieba's HMM, whose time is quadratic in the length: so portions of what no person writes."""
+    """jieba's HMM. Its time is quadratic in the length, so text that no person writes is cut into portions."""
     for begin in range(0, len(singles), _LONGEST_BY_HMM):
         yield from finalseg.cut(singles[begin : begin + _LONGEST_BY_HMM])
 
@@ -141,7 +141,7 @@ def segment_all(texts: Sequence[str]) -> list[str]:
 
 
 def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The numbers of the texts that may be more than rjieba's to cut, and the other texts, an empty line for each."""
+    """The numbers of the texts that rjieba may cut differently, and all texts with those emptied."""
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     kinds = _kinds()[np.minimum(points, 0x20000)]
     positions = np.flatnonzero(_conspicuous(points, kinds))
@@ -156,7 +156,7 @@ def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
 
 
 def _conspicuous(points: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a match of `_AMBIGUOUS` or of `_MIXED_RUN` may begin: everywhere that one does, and hardly elsewhere."""
+    """Where a match of `_AMBIGUOUS` or of `_MIXED_RUN` may begin: wherever one does, and rarely elsewhere."""
     sign, in_run = (kinds & _SIGN).astype(bool), (kinds & _IN_RUN).astype(bool)
     found = (kinds & _BEYOND).astype(bool)
     found[:-1] |= sign[:-1] & in_run[1:] | in_run[:-1] & sign[1:]
@@ -187,7 +187,7 @@ def _shifted(flags: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 
 
 def _filled_in(tokens: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[int]) -> list[str]:
-    """The tokens with those of the texts of these numbers put into their empty lines."""
+    """The tokens, with those of the texts of these numbers inserted into their empty lines."""
     filled: list[str] = []
     begin = line = at = 0
     for number, text in zip(numbers, texts, strict=True):

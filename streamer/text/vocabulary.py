@@ -12,7 +12,7 @@ from streamer.text.segmentation import segment, segment_all
 
 Item = TypeVar("Item")
 
-# A text longer than this many characters per token of the limit is cut before it is read: time stays bounded.
+# A text with more characters than this for each token of the limit is cut first, so that time stays bounded.
 _CHARACTERS_PER_TOKEN = 64
 
 PAD = "<pad>"
@@ -23,7 +23,7 @@ _ID_BYTES = 8
 
 
 def bound(text: str, max_tokens: int) -> str:
-    """A raw text as far as it is read: itself, or head and tail of one that is too long for the limit by far."""
+    """The part of a raw text that is read: all of it, or head and tail where it is far too long for the limit."""
     limit = _CHARACTERS_PER_TOKEN * max_tokens
     return text if len(text) <= limit else f"{text[: limit // 2]} {text[-(limit // 2) :]}"
 
@@ -48,7 +48,7 @@ class Encoded:
 class Vocabulary:
     """Token to id, with a fallback to characters for Chinese words that it lacks.
 
-    Id 0 is the pad token, id 1 stands for everything unknown.
+    Id 0 is the pad token, id 1 stands for unknown tokens.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
@@ -69,7 +69,7 @@ class Vocabulary:
         return token in self._ids
 
     def pieces(self, tokens: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Ids of the tokens, and the text of each id: longer than `tokens` where a word fell to characters."""
+        """Ids of the tokens, and the text of each id: more than `tokens` where a word was split into characters."""
         ids, texts, _ = self._look_up(tokens)
         return ids, texts
 
@@ -97,7 +97,7 @@ class Vocabulary:
         return encoded
 
     def _look_up(self, tokens: Sequence[str]) -> tuple[list[int], list[str], list[int]]:
-        """Ids, the text of each, and how many there are before each line break, which is itself left out."""
+        """Ids, the text of each, and the number of ids before each line break. Line breaks get no id."""
         get = self._ids.get
         found = list(map(get, tokens))
         ids: list[int] = []

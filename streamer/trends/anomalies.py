@@ -20,7 +20,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from streamer.formats.codec import rfc3339
+from streamer.formats.times import rfc3339
 from streamer.trends.windows import MINUTE, Window
 
 Direction = Literal["above", "below", "back"]
@@ -140,7 +140,9 @@ class AnomalyDetector:
                 direction = "back"
             if direction is not None:
                 usual.out = direction != "back"
-                found.append(Alert(group, direction, window, share, middle, low, high, usual.label))
+                found.append(
+                    Alert(group, direction, window, share=share, usual=middle, low=low, high=high, label=usual.label)
+                )
         if not usual.out and usual.minutes > 1:
             rate = 1 / min(usual.minutes, thresholds.memory)
             usual.dispersion = max(1.0, usual.dispersion + rate * (squared - usual.dispersion))

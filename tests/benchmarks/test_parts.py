@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from benchmarks import gpu, latency, scale
 from benchmarks.contenders import there
@@ -16,10 +17,10 @@ from benchmarks.record import Part
 from benchmarks.scale import Point, Sample
 from benchmarks.schedule import Outcome
 from streamer.models.artefact import BUNDLED, ModelError, read_artefact
+from tests.benchmarks.figures import curves
 from tests.brokers import Cluster
 from tests.brokers.chain import BOOTSTRAP
 
-_PNG = b"\x89PNG\r\n"
 _MS = {"p50": 12.34, "p95": 20.0, "p99": 30.0, "p99.9": 45.6, "max": 50.0}
 
 
@@ -75,12 +76,19 @@ def test_latency_section() -> None:
     assert _aligned(text)
 
 
-def test_latency_plots() -> None:
-    """One file, the same bytes each time."""
-    drawn = latency.plots(LATENCY)
-    assert list(drawn) == ["latency.png"]
-    assert drawn["latency.png"].startswith(_PNG)
-    assert drawn == latency.plots(LATENCY)
+def test_latency_plots(drawn: list[Figure]) -> None:
+    """Our percentiles, then the median and the 99th of each service, at the loads that it kept up with."""
+    files = latency.plots(LATENCY)
+    ((ours, median, tail),) = (figure.axes for figure in drawn)
+    assert curves(ours) == {name: [(400, _MS[name]), (3600, _MS[name])] for name in ("p50", "p95", "p99", "p99.9")}
+    for panel, name in ((median, "p50"), (tail, "p99")):
+        assert curves(panel) == {
+            "ours": [(400, _MS[name]), (3600, _MS[name])],
+            "(b)": [(400, _MS[name])],
+            "(e)": [(400, _MS[name])],
+        }
+    assert list(files) == ["latency.png"]
+    assert files == latency.plots(LATENCY), "other bytes for the same figures"
 
 
 def test_a_load_is_judged_after_its_warm_up() -> None:
@@ -140,13 +148,29 @@ def test_scale_section() -> None:
     assert _aligned(text)
 
 
-def test_scale_plots() -> None:
-    """One file, the same bytes each time, even from the base alone."""
-    for figures in (SCALE, SCALE | {"runs": SCALE["runs"][:1], "line": None}):
-        drawn = scale.plots(figures)
-        assert list(drawn) == ["scale.png"]
-        assert drawn["scale.png"].startswith(_PNG)
-        assert drawn == scale.plots(figures)
+def test_scale_plots(drawn: list[Figure]) -> None:
+    """Seconds and the fitted line, memory, and rates: against the factor that was varied, the base among its points."""
+    files = scale.plots(SCALE)
+    ((seconds, memory, workers, partitions),) = (figure.axes for figure in drawn)
+    sizes = (10_000, 200_000, 500_000)
+    assert curves(seconds) == {
+        "measured": [(size, 50.5) for size in sizes],
+        "straight line": [(size, pytest.approx(0.5 + 250e-6 * size)) for size in sizes],
+    }
+    assert curves(memory) == {
+        "at 100,000": [(size, 800.0) for size in sizes],
+        "at the end": [(size, 810.0) for size in sizes],
+    }
+    assert [*curves(workers).values()] == [[(1, 4000.0), (2, 4000.0)]]
+    assert [*curves(partitions).values()] == [[(6, 4000.0), (64, 4000.0)]]
+    assert list(files) == ["scale.png"]
+    assert files == scale.plots(SCALE), "other bytes for the same figures"
+
+
+def test_scale_plots_of_the_base_alone(drawn: list[Figure]) -> None:
+    """Empty panels: there is no curve through one point."""
+    scale.plots(SCALE | {"runs": SCALE["runs"][:1], "line": None})
+    assert [curves(panel) for panel in drawn[0].axes] == [{}] * 4
 
 
 def test_one_factor_at_a_time() -> None:
@@ -189,7 +213,7 @@ def test_gpu_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no CUDA device" in capsys.readouterr().err
 
 
-def test_gpu_dry_run(bundled: Path) -> None:
+def test_gpu_dry_run(bundled: Path, drawn: list[Figure]) -> None:
     """Every stage on the CPU in both precisions; the figures make a section and a plot, and are not recorded."""
     chosen = options(gpu, "--dry-run", "--reviews", "0", "--artefact", str(bundled))
     figures = gpu.measure(chosen)
@@ -201,7 +225,18 @@ def test_gpu_dry_run(bundled: Path) -> None:
     text = gpu.section(figures)
     assert "cpu (dry run)" in text
     assert _aligned(text)
-    assert gpu.plots(figures)["gpu.png"].startswith(_PNG)
+    assert list(gpu.plots(figures)) == ["gpu.png"]
+    ((float16, float32),) = (figure.axes for figure in drawn)
+    for panel in (float16, float32):
+        stages = [found for found in figures["stages"] if found["precision"] == panel.get_title()]
+        assert curves(panel) == {
+            f"{length} tokens": [
+                (found["size"], found["size"] / found["seconds"]["judge"])
+                for found in stages
+                if found["length"] == length
+            ]
+            for length in (4, 8)
+        }
 
 
 @pytest.mark.slow
@@ -240,7 +275,7 @@ def test_latency_end_to_end(bundled: Path, cluster: Cluster, monkeypatch: pytest
 def test_scale_end_to_end(bundled: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers, two sizes: figures of each, and a line."""
     monkeypatch.setenv(BOOTSTRAP, cluster.bootstrap)
-    chosen = ("--workers", "2", "--partitions", "6", "--sizes", "4000", "8000", "--base", "1", "6", "4000")
+    chosen = ("--workers", "2", "--partitions", "6", "--sizes", "2000", "4000", "--base", "1", "6", "2000")
     figures = scale.measure(options(scale, *chosen, "--artefact", str(bundled)))
     assert [run["workers"] for run in figures["runs"]] == [1, 2, 1]
     assert figures["runs"][1]["resident_mib_at_end"] > 1.5 * figures["runs"][0]["resident_mib_at_end"]

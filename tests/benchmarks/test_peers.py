@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks.contenders import Wiring
 from benchmarks.end_to_end import agreeing, plots, ratios, section
@@ -20,6 +21,7 @@ from benchmarks.peers.runs import Sample, rate
 from benchmarks.peers.tuning import reviews_for
 from streamer.models.artefact import BUNDLED, ModelError
 from streamer.models.torchscript import Model, load
+from tests.benchmarks.figures import bars, points
 from tests.brokers import Cluster, MakeTopic
 from tests.reading import Item, committed, end_offsets, fill, read_all
 from tests.texts import reviews
@@ -34,7 +36,17 @@ def model() -> Model:
         pytest.skip(f"the bundled model is refused: {error}")
 
 
-def judged(model: Model, texts: list[str]) -> list[tuple[str, float]]:
+TEXTS = 100  # Reviews, beside those that are empty or too long.
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Real reviews of mixed lengths, with empty and truncated ones among them."""
+    return [*reviews(TEXTS), "", " ", "好", "好" * 5000]
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model, texts: list[str]) -> list[tuple[str, float]]:
     """Labels and scores of this project's own, each review alone."""
     encoded = [model.vocabulary.encode(text, model.manifest.max_tokens) for text in texts]
     predictions = [prediction for review in encoded for prediction in model.predict([review])]
@@ -42,13 +54,12 @@ def judged(model: Model, texts: list[str]) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("form", ["packed", "gated"])
-def test_the_eager_network_gives_the_artefacts_scores(model: Model, form: Form) -> None:
-    """Both forms, in batches of mixed lengths, with empty and truncated reviews among them."""
-    texts = [*reviews(200), "", " ", "好", "好" * 5000]
-
+def test_the_eager_network_gives_the_artefacts_scores(
+    texts: list[str], expected: list[tuple[str, float]], form: Form
+) -> None:
+    """Both forms, in one batch of mixed lengths."""
     results = Labeller(BUNDLED, form).label(texts)
 
-    expected = judged(model, texts)
     assert [result.score for result in results] == pytest.approx([score for _, score in expected], abs=1e-4)
     assert [result.label for result in results] == [label for label, _ in expected]
 
@@ -94,12 +105,12 @@ def started(entrant: Entrant, wiring: Wiring, log: Path) -> Iterator[subprocess.
     ids=lambda entrant: "-".join((entrant.name, *entrant.options.values())),
 )
 def test_each_peer_labels_a_topic(
-    entrant: Entrant, model: Model, cluster: Cluster, make_topic: MakeTopic, tmp_path: Path
+    entrant: Entrant, expected: list[tuple[str, float]], cluster: Cluster, make_topic: MakeTopic, tmp_path: Path
 ) -> None:
     """Every review once, its key kept, its label as ours; on SIGTERM it ends in peace with all offsets committed."""
     if reason := missing(entrant):
         pytest.skip(reason)
-    texts = reviews(200)
+    texts = reviews(TEXTS)
     source, output = make_topic(3), make_topic(3)
     wiring = Wiring(cluster.bootstrap, source, output, "", f"group-{source}", BUNDLED)
     values = [orjson.dumps({"id": str(number), "text": text}) for number, text in enumerate(texts)]
@@ -120,7 +131,7 @@ def test_each_peer_labels_a_topic(
     }
     if entrant.name != TUTORIAL.name:  # Which cuts reviews.
         scores = [results[number][1]["score"] for number in sorted(results)]
-        assert scores == pytest.approx([score for _, score in judged(model, texts)], abs=1e-4)
+        assert scores == pytest.approx([score for _, score in expected[:TEXTS]], abs=1e-4)
 
 
 def test_the_rate_leaves_out_the_first_tenth() -> None:
@@ -220,8 +231,17 @@ def test_the_section_has_a_row_for_each_and_the_ratios() -> None:
     assert "Left out: quix (quixstreams is not installed: make peers)." in text
 
 
-def test_the_plots_are_the_same_for_the_same_figures() -> None:
-    """PNG files."""
-    drawn = plots(figures())
-    assert drawn == plots(figures())
-    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+def test_the_plot_has_a_bar_and_the_rounds_of_each(drawn: list[Figure]) -> None:
+    """The quickest at the top; the same bytes for the same figures."""
+    made = figures()
+    files = plots(made)
+    (axes,) = drawn[0].axes
+    contenders = sorted(made["contenders"].values(), key=lambda each: float(each["reviews_per_second"]))
+    (lengths,) = bars(axes).values()
+    assert lengths == [each["reviews_per_second"] for each in contenders]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [each["about"] for each in contenders]
+    assert [points(line) for line in axes.lines] == [
+        [(run["reviews_per_second"], place) for run in each["runs"]] for place, each in enumerate(contenders)
+    ]
+    assert list(files) == ["end-to-end.png"]
+    assert files == plots(made)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from benchmarks import policies
 from benchmarks.lengths import HISTOGRAMS
 from benchmarks.queueing import plausible_costs
+from tests.benchmarks.figures import bars, points
 
 NAMES = ("arrival order", "token budget", "sorted window", "fixed edges", "powers of two", "ours")
 
@@ -69,15 +71,30 @@ def test_a_run_is_repeatable(figures: dict[str, Any], saved: Path) -> None:
     assert run("--costs", str(saved), "--seed", "2")["tables"] != figures["tables"]
 
 
-def test_the_section_and_the_plots_are_of_the_figures(figures: dict[str, Any]) -> None:
-    """Every policy has a line in both tables; a second table of costs has plots of its own."""
+def test_the_section_has_every_policy(figures: dict[str, Any]) -> None:
+    """In both tables."""
     text = policies.section(figures)
     assert all(text.count(f"| {name} |") == 2 for name in NAMES)
     assert "a machine" in text
-    drawn = policies.plots(figures)
-    assert sorted(drawn) == ["policies-p99.png", "policies-padding.png"]
-    assert all(content.startswith(b"\x89PNG\r\n\x1a\n") for content in drawn.values())
-    assert drawn == policies.plots(figures)
+
+
+def test_the_plots_are_of_the_figures(figures: dict[str, Any], drawn: list[Figure]) -> None:
+    """p99 against load while the policy keeps up, a panel for each histogram; padding efficiency under backlog."""
+    files = policies.plots(figures)
+    rows = figures["tables"][0]["rows"]
+    latency, padding = drawn
+    for panel, histogram in zip(latency.axes, HISTOGRAMS, strict=True):
+        for line in panel.lines:
+            of = [row for row in rows if (row["histogram"], row["policy"]) == (histogram, line.get_label())]
+            kept = [row for row in of if row["keeps_up"] and row["load"] != "backlog"]
+            assert points(line) == [(row["load"], row["p99_ms"]) for row in kept]
+        assert sorted(str(line.get_label()) for line in panel.lines) == sorted(NAMES)
+        assert any(points(line) for line in panel.lines)
+    (axes,) = padding.axes
+    efficiency = {(row["policy"], row["histogram"]): row["efficiency"] for row in rows if row["load"] == "backlog"}
+    assert bars(axes) == {name: [efficiency[name, histogram] for histogram in HISTOGRAMS] for name in NAMES}
+    assert sorted(files) == ["policies-p99.png", "policies-padding.png"]
+    assert files == policies.plots(figures), "other bytes for the same figures"
     assert len(policies.plots({**figures, "tables": figures["tables"] * 2})) == 4
 
 

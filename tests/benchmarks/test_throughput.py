@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from matplotlib.figure import Figure
+
 from benchmarks import throughput
+from tests.benchmarks.figures import curves
 
 RUN: dict[str, Any] = {
     "workers": 1,
@@ -37,11 +41,15 @@ def test_the_section_has_the_rate_and_its_price() -> None:
     assert "share of the bound" not in throughput.section(FIGURES | {"bound": None})
 
 
-def test_memory_is_drawn() -> None:
-    """The same bytes each time."""
-    drawn = throughput.plots(FIGURES)
-    assert [content[:8] for content in drawn.values()] == [b"\x89PNG\r\n\x1a\n"]
-    assert drawn == throughput.plots(FIGURES)
+def test_memory_is_drawn(drawn: list[Figure]) -> None:
+    """MiB after each tenth of the reviews, in thousands, a line for each number of workers, from zero."""
+    files = throughput.plots(FIGURES)
+    (axes,) = drawn[0].axes
+    tenths: list[Any] = [(pytest.approx(tenth / 10), 895.0 + 5 * tenth) for tenth in range(1, 11)]
+    assert curves(axes) == {"1 worker": tenths, "2 workers": tenths}
+    assert axes.get_ylim()[0] == 0
+    assert list(files) == ["throughput-memory.png"]
+    assert files == throughput.plots(FIGURES), "other bytes for the same figures"
 
 
 def test_records_are_spread_by_key() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from streamer.commands.replay import replay
 from streamer.events import DeadLetter, Headers, Reason, Record
-from streamer.formats.codec import Encoder
+from streamer.formats.encode import Encoder
 from streamer.kafka import TopicMissing
 from streamer.settings import DeadLetterSettings, InputSettings, KafkaSettings, Settings
 from tests.brokers import Cluster, MakeTopic
@@ -39,7 +39,9 @@ class Topics:
 
     async def bury(self, records: Iterable[Record], reason: Reason = JSON, minutes_ago: float = 0) -> None:
         """Write the dead letters that the service would write."""
-        encoder = Encoder("out", self.dead, self.group, "model", "1")
+        encoder = Encoder(
+            topic="out", dead_letter_topic=self.dead, group_id=self.group, model_name="model", model_version="1"
+        )
         now = int((time.time() - minutes_ago * 60) * 1000)
         messages = [encoder.dead_letter(DeadLetter(record, reason, "why"), now).message for record in records]
         items = [

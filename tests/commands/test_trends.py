@@ -16,7 +16,7 @@ from rich.console import Console
 
 from streamer.commands.trends import follow
 from streamer.events import TopicPartition
-from streamer.formats.schema import asyncapi
+from streamer.formats.asyncapi import asyncapi
 from streamer.kafka import TopicMissing
 from streamer.settings import KafkaSettings, Settings, TrendSettings
 from streamer.trends import Cell, CountDelta, encode

@@ -13,7 +13,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from streamer.commands.watch import RecentLabels, Result, result, watch
+from streamer.commands.watch import RecentLabels, ResultLine, result_line, watch
 from streamer.events import Record
 from streamer.kafka import TopicMissing
 from streamer.settings import KafkaSettings, OutputSettings, Settings
@@ -25,8 +25,11 @@ def settings(cluster: Cluster, topic: str) -> Settings:
     return Settings(kafka=KafkaSettings(bootstrap_servers=cluster.bootstrap), output=OutputSettings(topic=topic))
 
 
+SOURCE = {"topic": "reviews", "partition": 0, "offset": 3}
+
+
 def event(label: str = "negative", **others: Any) -> bytes:
-    return orjson.dumps({"id": "r1", "label": label, "score": 0.25, "group": "book"} | others)
+    return orjson.dumps({"id": "r1", "label": label, "score": 0.25, "group": "book", "source": SOURCE} | others)
 
 
 def record(value: bytes | None, timestamp: int = 1500) -> Record:
@@ -95,14 +98,14 @@ async def test_an_output_topic_that_is_missing_is_told(cluster: Cluster) -> None
 
 def test_a_result_is_what_the_event_says() -> None:
     """Its time is the record's."""
-    assert result(record(event("positive"))) == Result("positive", 0.25, "book", "r1", 1.5)
-    assert result(record(event(label="\x1b]0;x", score=1))) == Result(" ]0;x", 1.0, "book", "r1", 1.5)
+    assert result_line(record(event("positive"))) == ResultLine("positive", 0.25, "book", "r1", 1.5)
+    assert result_line(record(event(label="\x1b]0;x", score=1))) == ResultLine(" ]0;x", 1.0, "book", "r1", 1.5)
 
 
 @pytest.mark.parametrize("value", [None, b"null", b"\xff", b"1", b'{"label": "positive"}', event(score="high")])
 def test_what_is_no_event_is_no_result(value: bytes | None) -> None:
     """Whoever wrote it."""
-    assert result(record(value)) is None
+    assert result_line(record(value)) is None
 
 
 def test_labels_are_counted_for_a_minute() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.commands.run import _for_worker
+from streamer.settings import load
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
 from tests.checkers import check
@@ -62,3 +64,13 @@ def test_a_worker_that_cannot_start_ends_them_all_with_its_code(job: Job, tmp_pa
     job.settings |= {"STREAMER_MODEL__PATH": str(tmp_path / "nowhere")}
     with running(job.environment, tmp_path / "log", "--workers", "2") as supervisor:
         assert supervisor.wait(60) == 3, supervisor.log
+
+
+def test_workers_of_a_host_do_not_share_ports_and_names() -> None:
+    """Each has the port of the settings plus its number, and a member name of its own; 0 and no name stay."""
+    settings = load({"http": {"port": 9000}, "kafka": {"group_instance_id": "a"}})
+    workers = [_for_worker(settings, slot) for slot in range(2)]
+    assert [worker.http.port for worker in workers] == [9000, 9001]
+    assert [worker.kafka.group_instance_id for worker in workers] == ["a-0", "a-1"]
+    plain = _for_worker(load({"http": {"port": 0}}), 1)
+    assert (plain.http.port, plain.kafka.group_instance_id) == (0, None)

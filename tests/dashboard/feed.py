@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 import streamer
-from streamer.events import TopicPartition
-from streamer.formats.codec import rfc3339
+from streamer.events import TopicPartition, record_identity
+from streamer.formats.times import rfc3339
 from streamer.labels import UNNAMED_COLUMNS
 from streamer.trends import CountDelta, encode, source_key
 from tests.reading import Item
@@ -53,8 +53,7 @@ def event(number: int, label: str = "negative", text: str | None = None, **chang
 
 def result(made: Mapping[str, Any], partition: int | None = None) -> Item:
     """The record of a result or of a held review."""
-    source = made["source"]
-    identity = f"{source['topic']}/{source['partition']}/{source['offset']}".encode()
+    identity = record_identity(**made["source"]).encode()
     return Item(orjson.dumps(made), key=identity, partition=partition, headers=(("ce_id", identity),))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,9 @@ from tests.docker.reading import (
 )
 
 CONFIG = f"{PREFIX}CONFIG"
+YAMLS = sorted(path for path in DOCKER.rglob("*") if path.suffix in (".yaml", ".yml"))
+# Booleans and numbers of YAML 1.1 that are text, or other numbers, in YAML 1.2.
+AMBIGUOUS = re.compile(r"(?i:y|n|yes|no|on|off)|[-+]?0[0-7_]+|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?|\d[\d_]*_[\d_]*")
 
 
 def take(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -136,6 +141,44 @@ def test_what_depends_on_a_service_waits_for_it() -> None:
                 assert "test" in given[other]["healthcheck"], f"{name} waits for {other}"
             else:
                 assert given[other]["restart"] == "no"
+
+
+def readings(node: yaml.Node | None) -> Iterator[str]:
+    """What readers of YAML do not agree on: merging a list, a key that comes twice, and plain words such as `no`."""
+    if isinstance(node, yaml.ScalarNode):
+        if node.style is None and AMBIGUOUS.fullmatch(node.value):
+            yield f"line {node.start_mark.line + 1}: {node.value} without quotes"
+    elif isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        for key, content in node.value:
+            if keys.count(key.value) > 1:
+                yield f"line {key.start_mark.line + 1}: {key.value} comes twice"
+            if key.value == "<<" and not isinstance(content, yaml.MappingNode):
+                yield f"line {key.start_mark.line + 1}: a merge of several"
+            yield from readings(content)
+    elif isinstance(node, yaml.SequenceNode):
+        for content in node.value:
+            yield from readings(content)
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.relative_to(DOCKER).as_posix())
+def test_yaml_can_be_read_in_one_way_only(path: Path) -> None:
+    """Whatever the reader and its version: PyYAML 6.0.4 merges a list in another order than 6.0.3."""
+    for document in yaml.compose_all(path.read_text(), Loader=yaml.SafeLoader):
+        assert list(readings(document)) == []
+
+
+def test_yaml_that_can_be_read_in_two_ways_is_found() -> None:
+    """A merge of several, a key that comes twice, and a word that is a boolean or a number to some readers."""
+    text = "a: &a {x: no}\nb: &b {x: 'no'}\nc: {<<: [*a, *b]}\nd: 010\nd: 1:30\ne: {<<: *b, x: true}\n"
+    assert set(readings(yaml.compose(text, Loader=yaml.SafeLoader))) == {
+        "line 1: no without quotes",
+        "line 3: a merge of several",
+        "line 4: 010 without quotes",
+        "line 4: d comes twice",
+        "line 5: 1:30 without quotes",
+        "line 5: d comes twice",
+    }
 
 
 def test_mounted_files_are_there() -> None:

@@ -11,12 +11,12 @@ import pytest
 from streamer.events import CommitOutcome, DeadLetter, Prediction, Reason, Record, Review, Tombstone, TopicPartition
 from streamer.files.sink import LineSink, open_output
 from streamer.files.tables import FileError
-from streamer.formats.codec import Encoder
+from streamer.formats.encode import Encoder
 
 
 async def test_results_are_lines_in_order() -> None:
     """Rows that cannot be labelled say why, and which they were."""
-    encoder = Encoder("out", "dead", "group", "m", "1")
+    encoder = Encoder(topic="out", dead_letter_topic="dead", group_id="group", model_name="m", model_version="1")
     good = Record("reviews.csv", 0, 0, 7, None, b'{"text":"a"}')
     bad = Record("reviews.csv", 0, 1, 7, None, b"{}")
     verdict = Prediction("positive", 0.9, 0.9, 1, False)

@@ -13,7 +13,7 @@ import pytest
 
 from streamer.events import DeadLetter, Reason, Record, Review
 from streamer.files.tables import FileError, open_rows, read_values
-from streamer.formats.codec import Decoder
+from streamer.formats.decode import Decoder
 
 BOM = b"\xef\xbb\xbf"
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,26 +17,36 @@ import orjson
 
 import streamer
 from streamer.events import DeadLetter, Prediction, Record, Review, Tombstone
-from streamer.formats.codec import Decoder, Encoder
+from streamer.formats.decode import Decoder
+from streamer.formats.encode import Encoder
+from streamer.formats.json import JsonFormat
+from streamer.formats.result import read_result
+from streamer.formats.text import TextFormat
 from streamer.models.artefact import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
 from streamer.text import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
 
 Target = Callable[[bytes], None]
 
-_ENCODER = Encoder("out", "dead", "group", "model", "1", include_input=True)
-_TEXT_ENCODER = Encoder("out", "dead", "group", "model", "1", include_input=True, input_format="text")
+_ENCODER = Encoder(
+    topic="out",
+    dead_letter_topic="dead",
+    group_id="group",
+    model_name="model",
+    model_version="1",
+    include_input=True,
+)
 _DECODERS = (
     Decoder(),
-    Decoder("text"),
-    Decoder(text_field="a.b", id_field="a.c", event_time_field="t", group_field="a.g", max_bytes=400),
+    Decoder(value_format=TextFormat()),
+    Decoder(value_format=JsonFormat("a.b"), id_field="a.c", event_time_field="t", group_field="a.g", max_bytes=400),
 )
 _HEADERS: tuple[tuple[tuple[str, bytes | None], ...], ...] = (
     (),
     (("content-type", b"application/cloudevents+json"),),
     (("ce_id", b"\xff1"), ("ce_time", b"2026-11-21T08:15:30Z"), ("traceparent", None)),
 )
-_VERDICT = Prediction("positive", 0.9, 0.9, 1, False)
+_PREDICTION = Prediction("positive", 0.9, 0.9, 1, False)
 _MOST_TOKENS = 4  # Few, so that texts of some hundred characters are cut before they are read.
 
 
@@ -47,11 +58,13 @@ def codec(data: bytes) -> None:
     decoded = decoder.decode(record)
     if isinstance(decoded, Review):
         decoded.text.encode()
-        # What came is carried along byte for byte only where it is JSON.
-        encoder = _ENCODER if decoder.format == "json" else _TEXT_ENCODER
-        event = json.loads(encoder.labelled(decoded, _VERDICT, 1).message.value or b"")
+        # The input goes out byte for byte only where it is JSON.
+        encoder = replace(_ENCODER, value_format=decoder.value_format)
+        published = encoder.labelled(decoded, _PREDICTION, 1).message.value
+        event = json.loads(published or b"")
         assert event["label"] == "positive"
         assert event["event_time"].endswith("Z")
+        assert read_result(published) is not None
     elif isinstance(decoded, DeadLetter):
         message = _ENCODER.dead_letter(decoded, 1).message
         assert (message.value, message.headers[: len(headers)]) == (value, headers)

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from streamer.events import Message
-from streamer.moderation.decisions import DecisionError, decision_on, decode, encode, encode_undo, key_of, text_of
+from streamer.formats.result import text_of
+from streamer.moderation.decisions import DecisionError, decision_on, decode, encode, encode_undo, key_of
 
 EVENT: dict[str, Any] = {
     "id": "r1",
@@ -26,7 +27,7 @@ AT = 1_764_000_000_250
 
 def test_a_verdict_comes_back_as_it_was_written() -> None:
     """With the person's label and the text, where they were given."""
-    decision = decision_on(EVENT, "allow", "ann", AT, "positive", text_of(EVENT, "body.text"))
+    decision = decision_on(EVENT, "allow", "ann", AT, "positive", text_of(EVENT["input"], "body.text"))
     message = encode("out", decision, AT)
     assert decode(message.value or b"") == {
         "action": "allow",
@@ -95,30 +96,6 @@ def test_what_is_no_object_is_refused(value: bytes) -> None:
     with pytest.raises(DecisionError) as refused:
         decode(value)
     assert "SECRET" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ({"text": "a"}, "a"),
-        ("b", "b"),
-        ({"specversion": "1.0", "data": {"text": "c"}}, "c"),
-        ({"specversion": "1.0", "data": "d"}, "d"),
-        ({"specversion": "1.0", "text": "e"}, "e"),
-        ({"text": 5}, None),
-        ({}, None),
-        (None, None),
-        ([], None),
-    ],
-)
-def test_the_text_is_found_in_the_input(given: Any, text: str | None) -> None:
-    """In JSON, bare text and structured CloudEvents."""
-    assert text_of({"input": given}) == text
-
-
-def test_without_its_input_an_event_has_no_text() -> None:
-    """As on an output topic that does not carry it along."""
-    assert text_of({}) is None
 
 
 def test_there_is_no_verdict_on_what_is_no_event() -> None:

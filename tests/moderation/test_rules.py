@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.events import Action, Prediction
+from streamer.events import Action, Prediction, RuleResult
 from streamer.moderation.patterns import PatternError, any_of, compiled
-from streamer.moderation.rules import Rule, RuleResult, Rules, Scalar
+from streamer.moderation.rules import Rule, Rules, Scalar
 
 
 def prediction(label: str = "negative", score: float = 0.1) -> Prediction:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
 from tests.checkers import Position, Record, check
+from tests.command_line import Ended, streamer
 from tests.jobs import Job
 from tests.reading import Item, read_all
 from tests.texts import reviews
@@ -38,6 +36,14 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
     return job
 
 
+# For the rules `angry`, `words` and none of them, whatever the reviews are that the machine has.
+OWN = (
+    "Terrible quality, it broke after one day and nobody answers. A complete waste of money.",
+    "客服态度恶劣，东西是坏的，退货也没人理。",
+    "质量很好，送货很快，非常满意。",
+)
+
+
 def moderating(topic: str) -> dict[str, str]:
     return {
         "STREAMER_MODERATION__RULES": json.dumps(RULES),
@@ -46,8 +52,8 @@ def moderating(topic: str) -> dict[str, str]:
 
 
 def rows(count: int) -> list[dict[str, Any]]:
-    """Real reviews; every third one comes again, so that the verdict cache answers; some are of the staff."""
-    texts = list(reviews(count * 2 // 3))
+    """Our own texts and real ones; every third one comes again, so that the cache answers; some are of the staff."""
+    texts = [*OWN * 35, *reviews(count * 2 // 3 - 35 * len(OWN))]  # Each with every group, of the staff and not.
     return [
         {
             "id": f"r{number}",
@@ -160,15 +166,13 @@ def test_a_wrong_rule_ends_the_start(job: Job, tmp_path: Path) -> None:
         assert "moderation.rules.words.pattern" in worker.log
 
 
-def run_rules(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    inherited = {name: content for name, content in os.environ.items() if not name.startswith("STREAMER_")}
-    command = [sys.executable, "-m", "streamer", "rules", "test", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=inherited | (environment or {}), timeout=200)
+def run_rules(*arguments: str, environment: dict[str, str] | None = None) -> Ended:
+    return streamer("rules", "test", *arguments, environment=environment)
 
 
 def try_rules(*arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
     done = run_rules(*arguments, environment=environment)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     tried: dict[str, Any] = json.loads(done.stdout)
     return tried
 
@@ -217,7 +221,7 @@ def test_a_rule_file_that_cannot_be_used_is_said(tmp_path: Path, content: str | 
     if content is not None:
         (tmp_path / "new.toml").write_text(content)
     done = run_rules(str(tmp_path / "rows.jsonl"), "--rules", str(tmp_path / "new.toml"))
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.code, done.stdout) == (2, "")
     assert message in done.stderr
 
 
@@ -225,5 +229,5 @@ def test_without_any_rules_there_is_nothing_to_try(tmp_path: Path) -> None:
     """Exit code 2, and what to do."""
     (tmp_path / "rows.jsonl").write_text('{"text": "x"}\n')
     done = run_rules(str(tmp_path / "rows.jsonl"))
-    assert done.returncode == 2
+    assert done.code == 2
     assert "give --rules FILE.toml" in done.stderr

@@ -86,7 +86,7 @@ def test_what_is_remembered_is_bounded() -> None:
     seldom = RateLimitFilter("aiokafka", 10)
     records = [record(0, message=f"Node {number} is away", args=()) for number in range(10_000)]
     assert len(told(seldom, *records)) == 10_000
-    assert len(seldom._kinds) < 1_000
+    assert len(seldom._templates) < 1_000
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -20,8 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from streamer.events import CommitOutcome, Headers, Prediction, Record
 from streamer.observe.tracing import Spans, start
-from streamer.pipeline.pipeline import Limits
-from streamer.ports import NullTracer, Tracer
+from streamer.pipeline.limits import Limits
 from streamer.settings import Settings, SettingsError, load
 from streamer.text import Encoded
 from tests.brokers import Cluster
@@ -56,14 +55,6 @@ async def ended(spans: Spans, exporter: InMemorySpanExporter) -> list[ReadableSp
 
 def linked(span: ReadableSpan) -> list[int]:
     return [link.context.trace_id for link in span.links]
-
-
-def test_both_are_tracers() -> None:
-    """With the methods that the pipeline asks for; the one that does nothing gives what a commit is told to."""
-    tracers: list[Tracer] = [NullTracer(), spans_to(InMemorySpanExporter())]
-    for tracer in tracers:
-        with tracer.infer([], 0, 0, 0), tracer.commit({}) as tell:
-            tell(CommitOutcome.DONE)
 
 
 async def test_a_batch_and_a_commit_are_spans() -> None:

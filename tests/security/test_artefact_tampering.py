@@ -133,14 +133,6 @@ def test_another_length_is_refused(copy: Path, change: bytes) -> None:
         load(copy, "cpu")
 
 
-@pytest.mark.parametrize("name", ["model.pt", "vocabulary.txt", "golden.json", "manifest.json"])
-def test_a_file_that_is_gone_is_refused(copy: Path, name: str) -> None:
-    """By its name."""
-    (copy / name).unlink()
-    with pytest.raises(ModelError, match=f"{name}: No such file"):
-        load(copy, "cpu")
-
-
 @pytest.mark.parametrize("name", ["model.pt", "vocabulary.txt", "golden.json"])
 def test_the_manifest_must_vouch_for_every_file(copy: Path, trace: Path, name: str) -> None:
     """One that it leaves out is not opened without."""

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from streamer.text import Vocabulary
 from tests.training.reviews import synthetic, write_csv
-from training.card import model_card
-from training.checklist import load_cases
 from training.cli import main
-from training.export import golden_scores
+from training.evaluation.checklist import load_pairs
+from training.evaluation.model_card import model_card
+from training.model.export import golden_scores
 
 RECIPE = """
 name = "tiny"
@@ -64,7 +64,7 @@ def test_an_artefact_shows_its_plots_and_what_it_can_read(run: list[str]) -> Non
     assert all(content.startswith(b"\x89PNG") for content in plots.values())
     assert sum(map(len, plots.values())) < 150_000
     found = manifest["checklist"]
-    assert found["pairs"] == sum(not case.known_failure for case in load_cases())
+    assert found["pairs"] == sum(not case.known_failure for case in load_pairs())
     assert found["passed"] == sum(capability["passed"] for capability in found["by_capability"].values())
     assert [*found["known_failures"]] == ["irony"]
     failed = [one for capability in found["by_capability"].values() for one in capability["failed"]]
@@ -101,18 +101,18 @@ def test_an_artefact_is_replaced_only_by_force(run: list[str], capsys: pytest.Ca
     assert not [path for path in Path(run[-1]).iterdir() if path.name.startswith(".")]
 
 
-def test_a_step_reuses_what_is_prepared_and_evaluate_alone_leaves_the_test_part_unread(
+def test_a_step_reuses_what_is_prepared_and_evaluate_alone_leaves_the_test_split_unread(
     run: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model is chosen on dev."""
-    assert main(["evaluate", *run, "--json", str(tmp_path / "figures.json")]) == 0
+    assert main(["evaluate", *run, "--json", str(tmp_path / "metrics.json")]) == 0
     printed = capsys.readouterr().out
     assert "preparing" not in printed
     assert "dev: " in printed
     assert "test: " not in printed
-    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures == json.loads((Path(run[-1]) / "evaluation.json").read_text(encoding="utf-8"))
-    assert figures["test"] is None
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics == json.loads((Path(run[-1]) / "evaluation.json").read_text(encoding="utf-8"))
+    assert metrics["test"] is None
     assert main(["evaluate", *run, "--test"]) == 0
     assert "test: " in capsys.readouterr().out
 
@@ -124,12 +124,12 @@ def test_an_artefact_is_measured_on_a_labelled_file(
     table = write_csv(tmp_path / "other.csv", synthetic(60, seed=5), header=("a", "b"))
     columns = ["--text-column", "a", "--label-column", "b"]
     arguments = ["evaluate", "--model", str(Path(run[-1]) / "artefact"), "--data", str(table), *columns]
-    assert main([*arguments, "--json", str(tmp_path / "figures.json")]) == 0
-    judgement = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert judgement["reviews"] == 60
-    assert judgement["figures"]["accuracy"] > 0.9
+    assert main([*arguments, "--json", str(tmp_path / "metrics.json")]) == 0
+    evaluation = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert evaluation["reviews"] == 60
+    assert evaluation["figures"]["accuracy"] > 0.9
     assert "other.csv: 60 reviews, accuracy" in capsys.readouterr().out
-    assert main([*arguments, "--json", str(tmp_path / "none" / "figures.json")]) == 2
+    assert main([*arguments, "--json", str(tmp_path / "none" / "metrics.json")]) == 2
     assert "no such folder" in capsys.readouterr().err
     assert main([*arguments[:2], str(tmp_path), *arguments[3:]]) == 2
     assert "error: " in capsys.readouterr().err
@@ -250,16 +250,16 @@ def test_other_data_are_refused(run: list[str], capsys: pytest.CaptureFixture[st
 
 def test_prepared_data_that_were_cut_off_are_made_again(run: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """As an older version, or a killed copy, may leave them."""
-    prepared = Path(run[-1]) / "prepared.json"
-    before = prepared.read_bytes()
-    prepared.write_bytes(before[:100])
+    corpus = Path(run[-1]) / "prepared.json"
+    before = corpus.read_bytes()
+    corpus.write_bytes(before[:100])
     assert main(["evaluate", *run]) == 0
     assert "preparing" in capsys.readouterr().out
-    assert prepared.read_bytes() == before
+    assert corpus.read_bytes() == before
 
 
 def test_a_step_too_early_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Evaluating needs weights, exporting figures."""
+    """Evaluating needs weights, exporting an evaluation."""
     table = write_csv(tmp_path / "own.csv", synthetic(100))
     arguments = ["own", "--csv", str(table), "--out", str(tmp_path / "out")]
     assert main(["evaluate", *arguments]) == 2

@@ -70,12 +70,12 @@ def test_a_place_with_a_dot_is_beside_the_recipe_and_others_below_the_data_folde
     """Absolute ones stay where they are; a hidden folder's name also begins with a dot."""
     recipe = load_recipe(write(tmp_path, source("path='p'")))
     data = Path("data")
-    assert recipe.home == tmp_path
-    assert recipe.located("./a/b.csv", data) == tmp_path / "a/b.csv"
-    assert recipe.located("../b.csv", data) == tmp_path / "../b.csv"
-    assert recipe.located("zh/b.csv", data) == Path("data/zh/b.csv")
-    assert recipe.located(".hidden/b.csv", data) == Path("data/.hidden/b.csv")
-    assert recipe.located("/b.csv", data) == Path("/b.csv")
+    assert recipe.directory == tmp_path
+    assert recipe.resolve("./a/b.csv", data) == tmp_path / "a/b.csv"
+    assert recipe.resolve("../b.csv", data) == tmp_path / "../b.csv"
+    assert recipe.resolve("zh/b.csv", data) == Path("data/zh/b.csv")
+    assert recipe.resolve(".hidden/b.csv", data) == Path("data/.hidden/b.csv")
+    assert recipe.resolve("/b.csv", data) == Path("/b.csv")
 
 
 def test_a_dump_tells_nothing_of_the_machine_and_can_be_read_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from aiokafka import AIOKafkaConsumer
 
 from streamer.events import Decoded, Record
-from streamer.formats.codec import Decoder
+from streamer.formats.decode import Decoder
 
 STALL = b"stall here"
 

@@ -1,0 +1,46 @@
+"""The seam for ways to write a value: what each of them offers the Decoder and the Encoder.
+
+A new way is a module beside this one that implements ValueFormat, and a line in `decode.value_format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from streamer.events import Reason
+
+
+class InvalidRecord(Exception):
+    """The record cannot be labelled. `detail` is for people and never quotes the review."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Fields(NamedTuple):
+    """A decoded value: the review's text and, where the value is an object, the whole object."""
+
+    text: str
+    values: Mapping[str, Any]
+
+
+class ValueFormat(Protocol):
+    """A way to write reviews as bytes. Implementations keep no state."""
+
+    def decode(self, value: bytes) -> Fields:
+        """Decode a record's value. Raises InvalidRecord, and nothing else."""
+
+    def from_json(self, data: object) -> Fields:
+        """Take the data of a structured CloudEvent, which is parsed JSON. Raises InvalidRecord, and nothing else."""
+
+    def to_json(self, value: bytes) -> Any:
+        """A value that `decode` accepted as orjson writes it into an output event's `input`."""
+
+
+def json_type(value: object) -> str:
+    """The JSON type of a parsed value, for messages."""
+    types = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return types.get(type(value), "number")

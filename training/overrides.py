@@ -1,0 +1,102 @@
+"""The recipe that a command line asks for: a named one, with --set applied and the user's own reviews added."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.recipe import Recipe, RecipeError, Source, first_error, load_recipe
+
+
+def read_recipe(name: str) -> Recipe:
+    """Read a recipe by its name, from a TOML file, or from the recipe.json of a run.
+
+    Raises RecipeError as `load_recipe` does.
+    """
+    path = Path(name)
+    try:
+        if path.suffix != ".json":
+            return load_recipe(name)
+        return Recipe.model_validate_json(path.read_bytes()).in_directory(path.parent)
+    except ValidationError as error:
+        raise RecipeError(f"{name}, {first_error(error)}") from error
+    except OSError as error:
+        raise RecipeError(f"{name}: {error.strerror}") from error
+
+
+def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """The recipe with some fields changed: "optimiser.epochs=2", "model.kind=gru", "data.0.limit=500".
+
+    A value is TOML, or else a string, so that quotes may be left out. Without a value the field goes back to its
+    default. Raises RecipeError, naming the change, when the recipe does not allow it.
+    """
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or not all(name.split(".")):
+            raise RecipeError(f"--set {change}: write it as model.kind=gru")
+        fields = recipe.model_dump(exclude_unset=True)
+        _set(fields, name.strip().split("."), value.strip(), change)
+        try:
+            changed = Recipe.model_validate(fields)
+        except ValidationError as error:
+            raise RecipeError(f"--set {change}: {first_error(error)}") from error
+        recipe = changed.in_directory(recipe.directory)
+    return recipe
+
+
+def with_user_table(
+    recipe: Recipe, table: Path | None, *, text_column: str, label_column: str, language: str
+) -> Recipe:
+    """The recipe with the user's table added as a source. Raises RecipeError when there is no source at all."""
+    if table is None:
+        if not recipe.data:
+            raise RecipeError(f"recipe {recipe.name} has no data of its own: give --csv or --verdicts")
+        return recipe
+    own = Source(
+        name="own",
+        language=language,
+        path=str(table.resolve()),
+        text=text_column,
+        label=label_column,
+        origin=table.name,
+        licence="yours",
+    )
+    try:
+        changed = Recipe.model_validate(dict(recipe) | {"data": (*recipe.data, own)})
+    except ValidationError as error:
+        raise RecipeError(f"--csv {table}: {first_error(error)}") from error
+    return changed.in_directory(recipe.directory)
+
+
+def _set(fields: Any, keys: Sequence[str], value: str, change: str) -> None:
+    """Set a value in nested tables and arrays; `keys` lead to it."""
+    key: Any = keys[0]
+    if isinstance(fields, tuple):
+        if not key.isdecimal() or int(key) >= len(fields):
+            raise RecipeError(
+                f"--set {change}: there is no entry {key}; entries are numbered from 0 to {len(fields) - 1}"
+            )
+        if len(keys) == 1:
+            raise RecipeError(f"--set {change}: set all of {change.partition('=')[0].rpartition('.')[0]} at once")
+        key = int(key)
+    elif not isinstance(fields, dict):
+        raise RecipeError(f"--set {change}: there is nothing named {key} in it")
+    if len(keys) > 1:
+        if isinstance(fields, dict) and fields.get(key) is None:
+            fields[key] = {}
+        _set(fields[key], keys[1:], value, change)
+    elif value:
+        fields[key] = _value(value)
+    else:
+        fields.pop(key, None)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
