@@ -117,6 +117,9 @@ def coarser(parts: Parts, size: int) -> Parts:
 
 
 def _merged(parts: Sequence[Part]) -> Part:
+    total, cells = _sum([part.total for part in parts]), sum(len(part.groups) for part in parts)
+    if 2 * len({group for part in parts for group, _ in part.groups}) > cells:
+        return Part(total, [cell for part in parts for cell in part.groups])  # To add groups up first would not pay.
     rows: dict[str, list[Row]] = {}
     for part in parts:
         for group, row in part.groups:
@@ -125,7 +128,7 @@ def _merged(parts: Sequence[Part]) -> Part:
                 rows[group] = [row]
             else:
                 found.append(row)
-    return Part(_sum([part.total for part in parts]), [(group, _sum(found)) for group, found in rows.items()])
+    return Part(total, [(group, _sum(found)) for group, found in rows.items()])
 
 
 def _sum(rows: Sequence[Row]) -> Row:
