@@ -140,7 +140,7 @@ def _encode(way: Way, write: Encoder) -> None:
 
 
 def infer_stage(way: Way, model: Model, threads: int, evidence_tokens: int) -> Stage:
-    """Judge the batches; the model is left with what it had."""
+    """Predict the batches; the model is left with what it had."""
 
     def infer() -> Spent:
         before = torch.get_num_threads(), model.evidence_tokens
