@@ -17,6 +17,7 @@ from streamer.events import TopicPartition
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.encode import Encoder
 from streamer.kafka import AtLeastOnce, Consumer, ExactlyOnce, Publisher, read_backwards
+from streamer.labels import LabelSet
 from streamer.models.artefact import BUNDLED, Manifest
 from streamer.models.cost_table import measure_costs
 from streamer.models.reload import Reloader
@@ -50,7 +51,10 @@ _NEVER_SECONDS = 1e8
 
 
 def load_model(settings: Settings, workers: int = 1) -> Model:
-    """The artefact of the settings, checked and loaded. Raises ModelError where it is refused."""
+    """The artefact of the settings, checked and loaded.
+
+    Raises ModelError if it is refused, and SettingsError for settings that ask for what it does not have.
+    """
     chosen = settings.model
     model = load(
         chosen.path or BUNDLED,
@@ -67,16 +71,27 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         model.labels = model.labels.with_band(low, high)
     except ValueError as error:
         raise SettingsError(f"model.uncertain_low, model.uncertain_high: {error} (one is the artefact's)") from None
+    check_rule_labels(settings, model.labels)
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
+
+
+def check_rule_labels(settings: Settings, labels: LabelSet) -> None:
+    """Raises SettingsError for a moderation rule that asks for a label which the model does not have."""
+    for rule in settings.moderation.rules:
+        if set(rule.label) - set(labels.names):
+            raise SettingsError(
+                f"moderation.rules.{rule.name}.label: the model has no such label; it has {', '.join(labels.names)}"
+            )
 
 
 def predictor(model: Model, settings: Settings) -> Predictor:
     """The model as the pipeline sees it, with the cost of batches measured on this machine."""
     batching = settings.batching
     costs = measure_costs(model.predict, model.manifest.max_tokens, batching.max_reviews, batching.max_padded_tokens)
-    return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS))
+    columns = model.labels.columns
+    return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS), columns)
 
 
 def serving_model(model: Model, settings: Settings) -> ServingModel:
