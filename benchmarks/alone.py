@@ -24,7 +24,7 @@ from streamer.pipeline.in_flight import CHUNK
 from streamer.pipeline.inference import Predictor
 from streamer.pipeline.publishing import UNACKNOWLEDGED
 from streamer.pipeline.reading import POLL_SECONDS
-from streamer.service import decoder, encoder, limits
+from streamer.service.build import decoder, encoder, limits
 from streamer.settings import Settings
 from streamer.text import Encoded, normalise_all, segment_all
 
