@@ -142,7 +142,7 @@ def watch(
     since: Since = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many results.")] = None,
 ) -> None:
-    """Follow the output topic: latest labels, counts and share of negative over the last minute, reviews a second."""
+    """Follow the output topic: latest labels, their counts and shares over the last minute, reviews a second."""
     from streamer.commands import watch as command
 
     _run(lambda settings: command.watch(settings, since_minutes=since, limit=limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group
@@ -16,10 +16,11 @@ from rich.text import Text
 from streamer.events import Record
 from streamer.formats.result import read_result
 from streamer.kafka import TopicReader
-from streamer.observe.terminal import printable, until_signal
+from streamer.labels import joined, watched
+from streamer.models.artefact import known_labels
+from streamer.observe.terminal import label_colours, printable, until_signal
 from streamer.settings import Settings
 
-_COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
 _POLL_SECONDS = 0.25
 _WINDOW_SECONDS = 60
 _RATE_SECONDS = 10
@@ -37,7 +38,8 @@ async def watch(
     since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
     shown = 0
     async with TopicReader(settings.kafka, settings.output.topic, since_ms=since_ms) as reader:
-        with until_signal() as stopping, _screen(console) as show:
+        labels = known_labels(settings.model.path)
+        with until_signal() as stopping, _screen(console, labels) as show:
             while not stopping.is_set() and shown != limit:
                 records = await reader.poll(_POLL_SECONDS)
                 # By time: a poll returns one partition after the other.
@@ -90,10 +92,10 @@ class RecentLabels:
         self._seconds = {second: labels for second, labels in self._seconds.items() if second > now - _WINDOW_SECONDS}
         return sum(self._seconds.values(), Counter())
 
-    def negative_share(self, now: float) -> float:
-        """The share of negative results in the last minute; 0 if there are no results."""
+    def share(self, label: str, now: float) -> float:
+        """The share of results with a label in the last minute; 0 if there are no results."""
         counts = self.counts(now)
-        return counts["negative"] / max(1, counts.total())
+        return counts[label] / max(1, counts.total())
 
     def rate(self, now: float) -> float:
         """Results a second, over the last ten whole seconds."""
@@ -102,17 +104,18 @@ class RecentLabels:
 
 
 @contextlib.contextmanager
-def _screen(console: Console) -> Iterator[Callable[[Sequence[ResultLine]], None]]:
-    """A function that shows new results; called without any, it updates their ages."""
+def _screen(console: Console, labels: Sequence[str]) -> Iterator[Callable[[Sequence[ResultLine]], None]]:
+    """A function that shows new results; called without any, it updates their ages. labels: `LabelSet.columns`."""
+    colours = label_colours(labels)
     if not console.is_terminal:
 
         def lines(results: Sequence[ResultLine]) -> None:
             if results:
-                console.print(Text("\n").join(map(_line, results)), soft_wrap=True)
+                console.print(Text("\n").join(_line(result, colours) for result in results), soft_wrap=True)
 
         yield lines
         return
-    board = _Board(max(1, console.height - 4))
+    board = _Board(max(1, console.height - 4), labels)
     with Live(console=console, auto_refresh=False) as live:
 
         def table(results: Sequence[ResultLine]) -> None:
@@ -121,15 +124,17 @@ def _screen(console: Console) -> Iterator[Callable[[Sequence[ResultLine]], None]
         yield table
 
 
-def _line(result: ResultLine) -> Text:
-    label = (f"{result.label:<9}", _COLOURS.get(result.label, ""))
+def _line(result: ResultLine, colours: Mapping[str, str]) -> Text:
+    label = (f"{result.label:<9}", colours.get(result.label, ""))
     return Text.assemble(label, f" {result.score:.3f} ", f"{result.group} " if result.group else "", result.about)
 
 
 class _Board:
     """The latest results above the counts of the last minute."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
+        self._colours = label_colours(labels)
         self._latest: deque[ResultLine] = deque(maxlen=rows)
         self._recent = RecentLabels()
 
@@ -143,15 +148,17 @@ class _Board:
             *columns, Column("evidence or id", no_wrap=True, overflow="ellipsis", ratio=1), box=None, expand=True
         )
         for result in self._latest:
-            label = Text(result.label, _COLOURS.get(result.label, ""))
+            label = Text(result.label, self._colours.get(result.label, ""))
             table.add_row(label, f"{result.score:.3f}", _age(now - result.at), Text(result.group), Text(result.about))
         return Group(table, self._summary(now))
 
     def _summary(self, now: float) -> Text:
         counts = self._recent.counts(now)
-        labels = [(f"{counts[label]} {label}  ", colour) for label, colour in _COLOURS.items()]
-        share = f"{self._recent.negative_share(now):.0%} negative in the last minute  "
-        return Text.assemble("\n", *labels, share, f"{self._recent.rate(now):.1f} reviews/s")
+        labels = joined(self._labels, tuple(counts))
+        shown = [(f"{counts[label]} {label}  ", self._colours.get(label, "")) for label in labels]
+        last = watched(labels)
+        share = f"{self._recent.share(last, now):.0%} {last} in the last minute  "
+        return Text.assemble("\n", *shown, share, f"{self._recent.rate(now):.1f} reviews/s")
 
 
 def _age(seconds: float) -> str:

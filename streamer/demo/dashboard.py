@@ -22,6 +22,8 @@ from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.demo.samples import samples
 from streamer.events import Message
 from streamer.kafka import Publisher
+from streamer.labels import UNCERTAIN, watched
+from streamer.models.artefact import BUNDLED, known_labels
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.pipeline import Pipeline
 from streamer.service.build import load_model
@@ -37,15 +39,16 @@ _TOPICS = {
     "reviews.labelled.review": 1,
     "reviews.labelled.verdicts": 1,
 }
+_WORST = watched(known_labels(BUNDLED))
 _RULES = [
     {"name": "abuse", "action": "block", "pattern": "(?i)骗|rude|awful|worst|退货", "field": "new_author"},
-    {"name": "new-author", "action": "review", "label": ["negative", "uncertain"], "field": "new_author"},
+    {"name": "new-author", "action": "review", "label": [_WORST, UNCERTAIN], "field": "new_author"},
 ]
 _PAST_SECONDS = 1200
 _RATE = 15.0  # Reviews a second, on average.
 _INCIDENT_GROUP = "app-stridelog"
 _INCIDENT_INTERVAL, _INCIDENT_SECONDS = 840, 150
-_INCIDENT_SHARE = 0.45  # Of the reviews meanwhile: negative ones of the group.
+_INCIDENT_SHARE = 0.45  # Of the reviews meanwhile: the group's least favourable ones.
 _MAX_AHEAD = 2000  # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
 _NEW_AUTHOR_SHARE = 0.006
 _BROKEN_SHARE = 0.002
@@ -129,7 +132,7 @@ def _done(metrics: Metrics) -> float:
 def _stream(rng: random.Random, start: float) -> Iterator[tuple[float, list[bytes]]]:
     """Without an end: the time of each step from `start` on, and the values that are written in it."""
     all_samples = samples()
-    bad = [sample for sample in all_samples if sample["group"] == _INCIDENT_GROUP and sample["expected"] == "negative"]
+    bad = [sample for sample in all_samples if sample["group"] == _INCIDENT_GROUP and sample["expected"] == _WORST]
     at, due, number = start, 0.0, 0
     while True:
         # The rate rises and falls slowly, with some noise.

@@ -20,10 +20,11 @@ from streamer.events import Message, Record
 from streamer.files.tables import open_rows, read_values
 from streamer.formats.result import Result, read_result
 from streamer.kafka import Publisher, TopicReader
+from streamer.labels import UNCERTAIN, LabelSet
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
 from streamer.observe.quantile import histogram_quantile
-from streamer.observe.terminal import printable
+from streamer.observe.terminal import label_colours, printable
 from streamer.pipeline.pipeline import Pipeline
 from streamer.service.build import load_model
 from streamer.service.worker import work
@@ -33,7 +34,6 @@ _TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1, "reviews.held"
 _CHUNK = 200
 # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
 _MAX_AHEAD = 2000
-_COLOURS = {"positive": "green", "negative": "red", "uncertain": "yellow"}
 _SHOWN_CHARACTERS = 120  # Of a review: more than a line holds.
 
 
@@ -52,7 +52,7 @@ async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> 
         model, metrics = load_model(settings), Metrics()
         manifest = model.manifest
         console.print(f"The model is {manifest.name} {manifest.version}, in {model.precision} on {model.device}.")
-        screen = _Screen(console, rows)
+        screen = _Screen(console, rows, model.labels)
         await _label(settings, model, metrics, values, screen, keep=keep)
         console.print(_summary(metrics, screen, with_agreement=path is None))
 
@@ -134,11 +134,16 @@ class _Screen:
 
     console: Console
     rows: int
+    label_set: LabelSet
     produced: int = 0
     started: float = 0.0
     seconds: float = 0.0
     labels: Counter[str] = field(default_factory=Counter)
     agreed: Counter[bool] = field(default_factory=Counter)
+
+    @property
+    def colours(self) -> dict[str, str]:
+        return label_colours(self.label_set.columns)
 
     def show(self, records: list[Record]) -> None:
         """Count all results, and show them until `rows` are shown."""
@@ -149,15 +154,15 @@ class _Screen:
             if not self.labels:
                 self.console.print()
             self.labels[result.label] += 1
-            if row.get("expected") in ("positive", "negative") and result.label != "uncertain":
+            if row.get("expected") in self.label_set.classes and result.label != UNCERTAIN:
                 self.agreed[result.label == row["expected"]] += 1
             if self.labels.total() <= self.rows:
-                self.console.print(_line(result, str(row.get("text") or next(iter(row.values()), ""))))
+                text = str(row.get("text") or next(iter(row.values()), ""))
+                self.console.print(_line(result, text, self.colours[result.label]))
 
 
-def _line(result: Result, text: str) -> Table:
+def _line(result: Result, text: str, colour: str) -> Table:
     """One result: label, score, the beginning of the text, and the tokens with the largest weights."""
-    colour = _COLOURS[result.label]
     tokens = [
         f"[{'green' if weight > 0 else 'red'}]{escape(printable(token))}[/] {weight:+.1f}"
         for token, weight in result.evidence[:3]
@@ -184,7 +189,8 @@ def _summary(metrics: Metrics, screen: _Screen, *, with_agreement: bool) -> Grou
     labelled = screen.labels.total()
     if labelled > screen.rows:
         table.add_row("not shown", f"{labelled - screen.rows} more")
-    shares = ", ".join(f"{count} [{_COLOURS[label]}]{label}[/]" for label, count in screen.labels.most_common())
+    colours = screen.colours
+    shares = ", ".join(f"{count} [{colours[label]}]{label}[/]" for label, count in screen.labels.most_common())
     table.add_row("labelled", f"{labelled}: {shares}" if shares else "0")
     if dead := int(_value(metrics, "streamer_records_total", outcome="dead_letter")):
         table.add_row("dead letters", f"{dead}, in topic reviews.dlq")

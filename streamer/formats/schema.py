@@ -13,7 +13,7 @@ from typing import (
     NotRequired,  # pydantic refuses typing's own below Python 3.12.
 )
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from streamer.events import Action
@@ -129,12 +129,28 @@ class PredictedEvent(TypedDict):
     rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
 
 
+def _decided(label: str) -> str:
+    if label == UNCERTAIN:
+        raise ValueError(f"{UNCERTAIN} is no label that a person decides on")
+    return label
+
+
 @with_config(_STRICT)
 class ModerationDecision(TypedDict):
     """A person's decision on a review: the value of a message on the verdict topic."""
 
     action: Literal["allow", "block"]
-    label: NotRequired[Annotated[str, Field(pattern=LABEL_NAME, description="The label that the person gave, if any.")]]
+    label: NotRequired[
+        Annotated[
+            str,
+            Field(
+                pattern=LABEL_NAME,
+                description="The label that the person gave, if any: one that the model tells apart.",
+                json_schema_extra={"not": {"const": UNCERTAIN}},
+            ),
+            AfterValidator(_decided),
+        ]
+    ]
     by: Annotated[str, Field(min_length=1, description="Who decided.")]
     at: Annotated[Time, Field(description="When. UTC.")]
     source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]

@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from streamer.labels import UNCERTAIN
 
 
 def printable(text: str) -> str:
     """The text with control and format characters, which a terminal would act upon, replaced by spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def label_colours(columns: Sequence[str]) -> dict[str, str]:
+    """A colour for each label, by its place in the order of `LabelSet.columns`: green at one end, red at the other."""
+    classes = [label for label in columns if label != UNCERTAIN]
+    colours = {label: "cyan" for label in classes}
+    if classes:
+        colours[classes[0]] = "green"
+        colours[classes[-1]] = "red"
+    return colours | {UNCERTAIN: "yellow"}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import logging
 
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.encode import Encoder
-from streamer.labels import LabelSet
 from streamer.models.artefact import BUNDLED
 from streamer.models.cost_table import measure_costs
 from streamer.models.torchscript import Model, load
@@ -45,19 +44,10 @@ def load_model(settings: Settings, workers: int = 1) -> Model:
         model.labels = model.labels.with_band(low, high)
     except ValueError as error:
         raise SettingsError(f"model.uncertain_low, model.uncertain_high: {error} (one is the artefact's)") from None
-    check_rule_labels(settings, model.labels)
+    settings.check_rule_labels(model.labels.names)
     manifest = model.manifest
     log.info("model %s %s in %s on %s", manifest.name, manifest.version, model.precision, model.device)
     return model
-
-
-def check_rule_labels(settings: Settings, labels: LabelSet) -> None:
-    """Raises SettingsError for a moderation rule that asks for a label which the model does not have."""
-    for rule in settings.moderation.rules:
-        if set(rule.label) - set(labels.names):
-            raise SettingsError(
-                f"moderation.rules.{rule.name}.label: the model has no such label; it has {', '.join(labels.names)}"
-            )
 
 
 def predictor(model: Model, settings: Settings) -> Predictor:

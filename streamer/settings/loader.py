@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -94,6 +95,13 @@ class Settings(BaseSettings):
     @property
     def verdict_topic(self) -> str:
         return self.moderation.verdict_topic or f"{self.output.topic}.verdicts"
+
+    def check_rule_labels(self, labels: Sequence[str]) -> None:
+        """Raises SettingsError for a moderation rule that asks for a label which is not one of the model's."""
+        for rule in self.moderation.rules:
+            if not set(rule.label) <= set(labels):
+                name, known = f"moderation.rules.{rule.name}.label", ", ".join(labels)
+                raise SettingsError(f"{name}: the model has no such label; it has {known}")
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

@@ -114,11 +114,11 @@ def test_labels_are_counted_for_a_minute() -> None:
     for at, label in ((1000.0, "positive"), (1030.5, "negative"), (1030.9, "negative"), (939.0, "negative")):
         recent.add(label, at, now=1031.0)
     assert recent.counts(1031.0) == {"positive": 1, "negative": 2}
-    assert recent.negative_share(1031.0) == 2 / 3
+    assert recent.share("negative", 1031.0) == 2 / 3
     assert recent.counts(1065.0) == {"negative": 2}
-    assert recent.negative_share(1065.0) == 1.0
+    assert recent.share("negative", 1065.0) == 1.0
     assert recent.counts(1200.0) == {}
-    assert recent.negative_share(1200.0) == 0.0
+    assert recent.share("negative", 1200.0) == 0.0
 
 
 def test_a_label_of_the_future_is_one_of_now() -> None:

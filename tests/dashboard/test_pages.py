@@ -301,6 +301,34 @@ async def test_groups_are_sorted_found_and_looked_into(stage: Stage, dashboard: 
         await expect(page.locator(".detail")).to_be_hidden()
 
 
+async def test_labels_of_another_model_are_shown(stage: Stage, dashboard: str, open_page: OpenPage) -> None:
+    """As counts and results name them: in the key, the filter and the queue, each with a colour of its own."""
+    labels = ("positive", "neutral", "negative", "uncertain")
+    events = [feed.event(number, text=f"so {number}") | {"label": labels[number % 4]} for number in range(8)]
+    source = TopicPartition("reviews", 0)
+    async with open_page(dashboard) as page:
+        await connected(page)
+        await expect(page.locator(".key dt")).to_have_text(["negative", "uncertain", "positive"])
+        await stage.put(stage.labelled, *(feed.result(event) for event in events))
+        await stage.put(stage.trends, feed.counts(events, 0, source, labels=labels))
+        await expect(page.locator(".key dt")).to_have_text(["negative", "neutral", "uncertain", "positive"])
+        await expect(page.locator(".key dd")).to_have_text(["2 · 25%"] * 4)
+        classes = await page.locator(".key dt").evaluate_all("all => all.map((one) => one.className)")
+        assert classes == ["chip label-0", "chip label-2", "chip label-none", "chip label-4"]
+        colours = await page.locator(".key dt").evaluate_all("all => all.map((one) => getComputedStyle(one).color)")
+        assert len(set(colours)) == 4
+        await page.get_by_label("Label", exact=True).select_option("neutral")
+        await expect(page.locator(".feed .chip")).to_have_text(["neutral"] * 2)
+        await stage.hold(*events[:2])
+        await page.goto(f"{dashboard}/queue", wait_until="commit")
+        await expect(page.get_by_role("heading", name="2 open")).to_be_visible()
+        await page.keyboard.press("j")
+        await page.keyboard.press("2")
+        await page.keyboard.press("a")
+        (record,) = await stage.read_decision(1)
+        assert json.loads(record.value or b"")["label"] == "neutral"
+
+
 async def test_pause_stops_what_moves(stage: Stage, dashboard: str, open_page: OpenPage) -> None:
     """And going on shows what came meanwhile."""
     async with open_page(dashboard) as page:

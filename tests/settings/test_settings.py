@@ -447,7 +447,7 @@ def test_the_topics_of_moderation_follow_the_output_s() -> None:
         (rule(pattern="("), r"abuse\.pattern .*missing \)"),
         (rule(pattern=""), r"abuse\.pattern .*at least 1"),
         (rule(action="blok"), r"abuse\.action .*'allow', 'review' or 'block'"),
-        (rule(label="bad"), r"abuse\.label\.0 "),
+        (rule(label="two words"), r"abuse\.label\.0 "),
         (rule(label=[]), r"abuse\.label .*empty list"),
         (rule(score_min=-0.1), r"abuse\.score_min "),
         (rule(score_min=0.5, score_max=0.4), r"abuse .*score_min is above score_max"),

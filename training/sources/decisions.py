@@ -152,6 +152,8 @@ def labelled_rows(
         label = decision.get("label") or action_labels.get(decision["action"])
         if label is None:
             outcomes[f"{decision['action']} without a label"] += 1
+        elif label not in LABELS:
+            outcomes["with a label that is not trained on"] += 1
         elif not (text := decision.get("text", "")).strip():
             outcomes["without a text"] += 1
         else:

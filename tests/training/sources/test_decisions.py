@@ -36,9 +36,7 @@ def held(offset: int) -> dict[str, Any]:
     return {"label": "uncertain", "score": 0.5, "group": None, "model": model, "source": source, "rule": "r"}
 
 
-def decided(
-    offset: int, action: Action, text: str | None, label: Literal["positive", "negative"] | None = None
-) -> Message:
+def decided(offset: int, action: Action, text: str | None, label: str | None = None) -> Message:
     return encode("verdicts", decision_on(held(offset), action, "ann", offset, label, text), offset)
 
 
@@ -91,6 +89,15 @@ def test_the_newest_decision_on_a_review_counts(tmp_path: Path) -> None:
     found = read_with(tmp_path, write(tmp_path, *map(line, MESSAGES), ""), None, said)
     assert found == [Review("很好", POSITIVE), Review("很差 but meant well", POSITIVE)]
     assert said == ["decisions: 8 read, 2 positive, 2 taken back, 1 without a text, 1 block without a label"]
+
+
+def test_a_label_that_is_not_trained_on_is_left_out(tmp_path: Path) -> None:
+    """It is another model's; the counts are reported."""
+    said: list[str] = []
+    other = decided(7, "block", "还行", "neutral")
+    found = read_with(tmp_path, write(tmp_path, line(MESSAGES[1]), line(other)), "block=negative", said)
+    assert found == [Review("很好", POSITIVE)]
+    assert said == ["decisions: 2 read, 1 positive, 1 with a label that is not trained on"]
 
 
 def test_what_an_action_means_must_be_said(tmp_path: Path) -> None:
