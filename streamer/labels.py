@@ -1,7 +1,7 @@
 """The labels of a model: their names, their values, and which of them a prediction gets.
 
-An artefact's manifest names them; nothing else in the service does. A result is labelled with one of the model's
-classes, or with UNCERTAIN where the model does not decide.
+An artefact's manifest names them; nothing else in the service does. A result has one of the model's classes as its
+label, or UNCERTAIN if the model does not decide.
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
-            raise ValueError("there must be two labels at least, and none of them twice")
+            raise ValueError("there must be at least two labels, and none of them twice")
         if UNCERTAIN in self.classes:
-            raise ValueError(f"{UNCERTAIN!r} is what a model that does not decide says; no class can have this name")
+            raise ValueError(
+                f"{UNCERTAIN!r} is the label of a review that the model does not decide; no class can have this name"
+            )
         if len(self.values) != len(self.classes) or list(self.values) != sorted(set(self.values)):
             raise ValueError("each label needs a value, and the values must ascend")
         if self.values[0] < 0 or self.values[-1] > 1:
@@ -52,7 +54,7 @@ class LabelSet:
 
     @classmethod
     def evenly(cls, classes: Sequence[str], band: AbstentionBand | None = None, threshold: float = 0.0) -> LabelSet:
-        """Classes whose values lie evenly between 0 and 1. Raises ValueError where they are no label set."""
+        """Classes whose values lie evenly between 0 and 1. Raises ValueError if they are no label set."""
         top = max(1, len(classes) - 1)
         values = tuple(place / top for place in range(len(classes)))
         return cls(tuple(classes), values, band or _NO_BAND, threshold)
@@ -73,7 +75,7 @@ class LabelSet:
         return (*reversed(self.classes), UNCERTAIN)
 
     def with_band(self, low: float | None, high: float | None) -> LabelSet:
-        """The same with other ends of the band; None keeps one. Raises ValueError where low is above high."""
+        """The same with other ends of the band; None keeps one. Raises ValueError if low is above high."""
         band = AbstentionBand(self.band.low if low is None else low, self.band.high if high is None else high)
         if band.low > band.high:
             raise ValueError(f"{band.low} is above {band.high}")
@@ -97,10 +99,37 @@ class LabelSet:
         return (self.classes[best] if confidence >= self.threshold else UNCERTAIN), confidence
 
 
-# Trend messages of versions before this one do not say what their columns are.
+# What the counts in a trend message stand for if the message does not say so: versions before this one did not.
 UNNAMED_COLUMNS = ("positive", "negative", UNCERTAIN)
+
+LABEL_NAME = r"^[\w.-]{1,100}$"
 
 
 def watched(columns: Sequence[str]) -> str:
-    """Of labels in the order of `LabelSet.columns`, the one whose share trends watch: the least favourable class."""
-    return [label for label in columns if label != UNCERTAIN][-1]
+    """The label whose share trends watch: the least favourable class, of labels in the order of `LabelSet.columns`."""
+    classes = [label for label in columns if label != UNCERTAIN]
+    return classes[-1] if classes else UNCERTAIN
+
+
+def joined(known: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Two lists of labels, both in the order of `LabelSet.columns`, as one.
+
+    `known` keeps its order. A label that only `more` has goes behind the one that it follows there. UNCERTAIN stays
+    last.
+    """
+    found, place = [label for label in known if label != UNCERTAIN], 0
+    for label in more:
+        if label in found:
+            place = found.index(label) + 1
+        elif label != UNCERTAIN:
+            found.insert(place, label)
+            place += 1
+    return (*found, UNCERTAIN) if UNCERTAIN in (*known, *more) else tuple(found)
+
+
+def ascending(columns: Sequence[str]) -> tuple[str, ...]:
+    """Labels in the order of `LabelSet.columns` as people read them: ascending, with UNCERTAIN in the middle."""
+    classes = [label for label in reversed(columns) if label != UNCERTAIN]
+    if UNCERTAIN in columns:
+        classes.insert((len(classes) + 1) // 2, UNCERTAIN)
+    return tuple(classes)

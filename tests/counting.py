@@ -12,7 +12,8 @@ import orjson
 from streamer.trends import SECOND, CountDelta, Trends, decode
 from tests.checkers import Record
 
-Cells = dict[tuple[int, str | None], tuple[int, int, int, int]]  # positive, negative, uncertain, millionths.
+# By label; and the sum of scores, in millionths.
+Cells = dict[tuple[int, str | None], tuple[dict[str, int], int]]
 
 
 class Repeats(NamedTuple):
@@ -38,7 +39,10 @@ def trends_of(messages: Iterable[Record]) -> Trends:
 def cells_of(trends: Trends) -> Cells:
     """Each group's seconds, as far as there are reviews."""
     return {
-        (window.start, group): window[1:]
+        (window.start, group): (
+            {label: count for label, count in zip(window.labels, window.counts, strict=True) if count},
+            window.score_sum,
+        )
         for group in trends.groups()
         for window in trends.series(SECOND, 0, 1 << 40, group)
         if window.reviews
@@ -68,13 +72,9 @@ def recount(results: Iterable[Record], messages: Sequence[Record]) -> tuple[Cell
             published = _published_at(again[0], messages)
             event = [event for event in events if _milliseconds(event["labelled_at"]) <= published][-1]
         cell = _milliseconds(event["event_time"]) // 1000, event["group"]
-        positive, negative, uncertain, score = found.get(cell, (0, 0, 0, 0))
-        found[cell] = (
-            positive + (event["label"] == "positive"),
-            negative + (event["label"] == "negative"),
-            uncertain + (event["label"] == "uncertain"),
-            score + round(event["score"] * 1_000_000),
-        )
+        counts, score = found.get(cell, ({}, 0))
+        counts[event["label"]] = counts.get(event["label"], 0) + 1
+        found[cell] = counts, score + round(event["score"] * 1_000_000)
     return found, Repeats(repeated, scores, labels, spread)
 
 

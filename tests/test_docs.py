@@ -350,11 +350,16 @@ def test_counts_are_as_their_schema_says() -> None:
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     validator.validate(value)
-    for wrong in (
+    changes: tuple[dict[str, Any], ...] = (
         {"more": 1},
         {"epoch": 3},
-        {"cells": [[7, "a", 1, 0, 0]]},
+        {"cells": [[7, "a", 1]]},
+        {"cells": [[7, "a", 1, 0, 0.5, 5]]},
+        {"cells": [["7", "a", 1, 0, 0, 5]]},
+        {"cells": [[7, 8, 1, 0, 0, 5]]},
+        {"labels": []},
         {"source": {**value["source"], "more": 1}},
-    ):
+    )
+    for wrong in changes:
         with pytest.raises(ValidationError):
             validator.validate(value | wrong)

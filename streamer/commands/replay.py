@@ -85,7 +85,15 @@ class ReplayFilter:
         partition = _number(headers.get("dlq.partition"), record.partition)
         timestamp = max(0, _number(headers.get("dlq.timestamp"), record.timestamp))
         key, value = record.key, record.value
-        return Message(self.topic, key, value, original(record.headers), timestamp, partition, partition)
+        return Message(
+            topic=self.topic,
+            key=key,
+            value=value,
+            headers=original(record.headers),
+            timestamp=timestamp,
+            source_partition=partition,
+            partition=partition,
+        )
 
 
 async def _replay(

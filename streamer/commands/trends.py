@@ -18,6 +18,7 @@ from streamer.events import Message
 from streamer.formats.cloudevents import cloudevent_headers
 from streamer.formats.times import rfc3339
 from streamer.kafka import Publisher, TopicReader
+from streamer.models.artefact import known_labels
 from streamer.observe.terminal import printable, until_signal
 from streamer.settings import Settings
 from streamer.trends import ALERT_TYPE, Alert, Change, Trends, Window, trends_of
@@ -50,7 +51,7 @@ async def follow(
     started = time.time() - 60 * (since_minutes or 0)
     since_ms = None if since_minutes is None else max(0, int(started * 1000))
     alert_topic = alert_topic or settings.trends.alert_topic
-    trends = trends_of(settings.trends)
+    trends = trends_of(settings.trends, known_labels(settings.model.path))
     async with contextlib.AsyncExitStack() as stack:
         reader = await stack.enter_async_context(TopicReader(settings.kafka, settings.trend_topic, since_ms=since_ms))
         publisher = None
@@ -122,27 +123,25 @@ def window_json(trends: Trends, window: Window, size: int, groups: int) -> dict[
     return {
         "window": rfc3339(1000 * window.start),
         "seconds": size,
-        **_counts(window),
-        "top": [_change(change) for change in trends.top(size, window.start, groups)],
-        "changed": [_change(change) for change in trends.top(size, window.start, groups, "change")],
+        **_counts(trends, window),
+        "top": [_change(trends, change) for change in trends.top(size, window.start, groups)],
+        "changed": [_change(trends, change) for change in trends.top(size, window.start, groups, "change")],
     }
 
 
-def _counts(window: Window) -> dict[str, Any]:
-    share, mean = window.negative_share, window.mean_score
+def _counts(trends: Trends, window: Window) -> dict[str, Any]:
+    share, mean = window.share(trends.watched), window.mean_score
     return {
-        "positive": window.positive,
-        "negative": window.negative,
-        "uncertain": window.uncertain,
-        "negative_share": None if share is None else round(share, 6),
+        **{label: window.count(label) for label in trends.labels},
+        f"{trends.watched}_share": None if share is None else round(share, 6),
         "mean_score": None if mean is None else round(mean, 6),
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(trends: Trends, change: Change) -> dict[str, Any]:
     return {
         "group": change.group,
-        **_counts(change.window),
+        **_counts(trends, change.window),
         "before": change.before.reviews,
         "change": round(change.change, 2),
     }
@@ -157,31 +156,41 @@ def _board(trends: Trends, size: int, groups: int, alerts: Sequence[Alert]) -> G
     if start is None:
         return Group(Text("no counts yet"))
     total = trends.window(size, start)
-    head = Text(f"{rfc3339(1000 * start)}, {size} s: {total.reviews} reviews, {_share(total)} negative\n")
+    head = Text(f"{rfc3339(1000 * start)}, {size} s: {total.reviews} reviews, {_share(trends, total)}\n")
     tables = [
-        _table("most", trends.top(size, start, groups)),
-        _table("moved", trends.top(size, start, groups, "change")),
+        _table(trends, "most", trends.top(size, start, groups)),
+        _table(trends, "moved", trends.top(size, start, groups, "change")),
     ]
     lines = [Text(_describe(alert), "green" if alert.direction == "back" else "red") for alert in alerts]
     return Group(head, *tables, *lines)
 
 
-def _table(title: str, changes: Sequence[Change]) -> Table:
-    columns = [Column(name, justify="right") for name in ("reviews", "before", "change", "negative", "mean score")]
+def _table(trends: Trends, title: str, changes: Sequence[Change]) -> Table:
+    names = ("reviews", "before", "change", trends.watched, "mean score")
+    columns = [Column(name, justify="right") for name in names]
     table = Table(Column(title, no_wrap=True, overflow="ellipsis", ratio=1), *columns, box=None, expand=True)
     for change in changes:
         window, mean = change.window, change.window.mean_score
-        numbers = str(window.reviews), str(change.before.reviews), f"{change.change:+.1f}", _share(window)
+        numbers = (
+            str(window.reviews),
+            str(change.before.reviews),
+            f"{change.change:+.1f}",
+            _percent(window.share(trends.watched)),
+        )
         table.add_row(Text(printable(change.group)), *numbers, "" if mean is None else f"{mean:.3f}")
     return table
 
 
-def _share(window: Window) -> str:
-    return "" if window.negative_share is None else f"{window.negative_share:.0%}"
+def _share(trends: Trends, window: Window) -> str:
+    return f"{_percent(window.share(trends.watched))} {trends.watched}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def _describe(alert: Alert) -> str:
     who = "all reviews" if alert.group is None else printable(alert.group)
     where = "back within" if alert.direction == "back" else alert.direction
     at = rfc3339(1000 * alert.window.start)
-    return f"{at} {who}: {alert.share:.0%} negative, {where} {alert.low:.0%} to {alert.high:.0%}"
+    return f"{at} {who}: {alert.share:.0%} {printable(alert.label)}, {where} {alert.low:.0%} to {alert.high:.0%}"

@@ -1,6 +1,8 @@
-"""`streamer dashboard`: the stream in a browser, and a moderator's verdicts back into Kafka.
+"""`streamer dashboard`: the stream in a browser, and moderators' decisions back into Kafka.
 
-items, latest, queue, series, workers: pure, what the pages show. follow: keeps it up to date from the topics.
-access: who may see it. app, stream: the pages and what is sent to them. verdicts: what a moderator says.
-serving: puts it together. static/: the pages themselves, small ES modules without a build step.
+reviews, queue, charts, workers: pure; what the pages show of results, held reviews, trends and workers' metrics.
+state: all of it in one place. collectors: the tasks that keep it up to date from the topics and the workers.
+access: who may see the dashboard. app: the routes. session: what is sent to one open page.
+serving: puts it together, and publishes decisions.
+static/: the pages themselves, small ES modules without a build step.
 """

@@ -1,8 +1,8 @@
-"""Who may see the dashboard: a token, a cookie that proves it, and which pages may ask us anything.
+"""Who may see the dashboard: a token, a cookie that proves it, and which pages may send requests.
 
-Review text is other people's. So beyond loopback there is a token; and on loopback a page of another site must not get
-at it by the browser of whoever runs the dashboard: neither by posting (Origin), nor by a host name that it points to
-127.0.0.1 (Host).
+Reviews are other people's. So beyond loopback there is a token. On loopback, a page of another site must not reach the
+dashboard through the user's own browser: neither by posting (Origin), nor by a host name that it points to 127.0.0.1
+(Host).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def loopback(host: str) -> bool:
-    """Whether an address to bind can be reached from this machine only."""
+    """Whether an address to bind is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -43,49 +43,49 @@ def loopback(host: str) -> bool:
 class Access:
     """Decides by the headers of a request. Pure: times are in seconds since the epoch.
 
-    host: what the dashboard is bound to. token: None where nobody is asked.
+    host: what the dashboard is bound to. token: None if no login is asked for.
     """
 
     host: str
     token: str | None = None
 
-    def right_host(self, headers: Mapping[str, str]) -> bool:
-        """On loopback, whether the request names this machine; else the cookie, which is bound to a name, decides."""
+    def accepts_host(self, headers: Mapping[str, str]) -> bool:
+        """On loopback, whether the request names this machine. Elsewhere the cookie decides: it belongs to one name."""
         if not loopback(self.host):
             return True
         name = _split(f"//{headers.get('host', '')}").hostname or ""
         return name in ("localhost", "127.0.0.1", "::1", self.host.strip("[]"))
 
     def same_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a page of ours sent this: what changes something must say where it comes from."""
+        """Whether a page of the dashboard sent this: a request that changes something must name its origin."""
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return False
         origin = _split(headers.get("origin", ""))
         return bool(origin.netloc) and origin.netloc.lower() == headers.get("host", "").lower()
 
-    def right_token(self, given: str) -> bool:
-        """In a time that does not tell how much of it is right."""
+    def accepts_token(self, given: str) -> bool:
+        """Whether it is the token. Takes a time that does not reveal how much of it is right."""
         return self.token is None or hmac.compare_digest(_digest(given), _digest(self.token))
 
-    def session(self, now: float) -> str:
-        """A cookie's value: when it ends, signed with the token, so that another token ends all sessions."""
-        ends = str(int(now) + SESSION_SECONDS)
-        return f"{ends}.{self._signature(ends)}"
+    def new_cookie(self, now: float) -> str:
+        """A cookie's value: its expiry, signed with the token, so that changing the token ends all sessions."""
+        expiry = str(int(now) + SESSION_SECONDS)
+        return f"{expiry}.{self._signature(expiry)}"
 
-    def admitted(self, cookie: str | None, now: float) -> bool:
-        """Whether the cookie is one of `session`'s and has not ended."""
+    def accepts_cookie(self, cookie: str | None, now: float) -> bool:
+        """Whether the cookie comes from `new_cookie` and has not expired."""
         if self.token is None:
             return True
-        ends, _, signature = (cookie or "").partition(".")
-        right = hmac.compare_digest(signature.encode(), self._signature(ends).encode())
-        return right and ends.isdecimal() and now < int(ends)
+        expiry, _, signature = (cookie or "").partition(".")
+        genuine = hmac.compare_digest(signature.encode(), self._signature(expiry).encode())
+        return genuine and expiry.isdecimal() and now < int(expiry)
 
-    def _signature(self, ends: str) -> str:
-        return hmac.new((self.token or "").encode(), f"dashboard session {ends}".encode(), hashlib.sha256).hexdigest()
+    def _signature(self, expiry: str) -> str:
+        return hmac.new((self.token or "").encode(), f"dashboard session {expiry}".encode(), hashlib.sha256).hexdigest()
 
 
 def _split(url: str) -> SplitResult:
-    """Empty for what is no URL."""
+    """Empty if it is not a URL."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -93,5 +93,5 @@ def _split(url: str) -> SplitResult:
 
 
 def _digest(text: str) -> bytes:
-    """Of equal length whatever is given."""
+    """Of the same length for any text."""
     return hashlib.sha256(text.encode()).digest()

@@ -1,27 +1,27 @@
-"""What the charts and the table of groups show, out of the windows of the trends. Pure: callers pass the time."""
+"""What the charts and the table of groups show, from the windows of the trends. Pure: callers pass the time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from streamer.dashboard.reviews import LABELS, ReviewFilter
-from streamer.trends import HOUR, MINUTE, SECOND, Trends
+from streamer.dashboard.reviews import ReviewFilter, is_label
+from streamer.trends import HOUR, MINUTE, SECOND, Trends, Window
 
 RANGES = {"5m": 300, "15m": 900, "1h": 3600, "6h": 6 * 3600, "24h": 86_400, "7d": 7 * 86_400}
 VIEWS = ("live", "groups", "queue", "system")
-SORTS = ("volume", "negative", "change", "name")
+SORTS = ("volume", "share", "change", "name")
 
-_POINTS = 400  # Of a chart, at most.
+_MAX_POINTS = 400  # Of a chart.
 _STEPS = (1, 5, 60, 300, 3600, 6 * 3600)  # Seconds; each a multiple of a window's size.
 _SECONDS_KEPT = 900
-_TABLE = 100  # Rows.
-_SPARK = 30  # Windows of a sparkline, at most.
+_MAX_ROWS = 100  # Of the table.
+_MAX_BARS = 30  # Of a sparkline.
 
 
 class PageQuery(NamedTuple):
-    """What a page asks for. span: seconds up to now; begin and end, in epoch seconds, are instead of it."""
+    """What a page asks for. span: seconds up to now; begin and end, in epoch seconds, replace it."""
 
     view: str = "live"
     span: int = RANGES["15m"]
@@ -29,7 +29,7 @@ class PageQuery(NamedTuple):
     end: int | None = None
     wanted: ReviewFilter = ReviewFilter()
     sort: str = "volume"
-    rows: int = _TABLE
+    rows: int = _MAX_ROWS
 
     def bounds(self, now: float) -> tuple[int, int]:
         """The times to show, in epoch seconds; the end is exclusive."""
@@ -39,18 +39,18 @@ class PageQuery(NamedTuple):
 
 
 class InvalidQuery(ValueError):
-    """A parameter of the page's address means nothing; the message names it."""
+    """A parameter of the page's address is invalid; the message names it."""
 
 
 def page_query(query: Mapping[str, str]) -> PageQuery:
-    """Read the parameters of an address. Raises BadAsk."""
+    """Read the parameters of an address. Raises InvalidQuery."""
     view, sort = query.get("view", "live"), query.get("sort", "volume")
     if view not in VIEWS:
         raise InvalidQuery("view")
     if sort not in SORTS:
         raise InvalidQuery("sort")
     label = query.get("label") or None
-    if label is not None and label not in LABELS:
+    if label is not None and not is_label(label):
         raise InvalidQuery("label")
     span = query.get("range", "15m")
     begin, end = query.get("from"), query.get("to")
@@ -67,12 +67,12 @@ def page_query(query: Mapping[str, str]) -> PageQuery:
 
 
 def step(seconds: int, age: float) -> int:
-    """How many seconds a point of a chart stands for; `age`: how long ago the chart begins.
+    """How many seconds a point of a chart covers; `age`: how long ago the chart begins.
 
     Seconds are kept for 15 minutes only.
     """
     for found in _STEPS:
-        if seconds <= found * _POINTS and (found >= MINUTE or age <= _SECONDS_KEPT + 5):
+        if seconds <= found * _MAX_POINTS and (found >= MINUTE or age <= _SECONDS_KEPT + 5):
             return found
     return _STEPS[-1]
 
@@ -81,75 +81,91 @@ def _size(step: int) -> int:
     return SECOND if step < MINUTE else MINUTE if step < HOUR else HOUR
 
 
-Row = tuple[int, int, int, int, int]  # Start, negative, uncertain, positive, sum of scores in millionths.
+# Start, sum of scores in millionths, then the count for each of the page's labels.
+Row = tuple[int, ...]
 
 
-def rows(trends: Trends, query: PageQuery, now: float) -> tuple[int, list[Row]]:
-    """The step of the chart and its points, oldest first; none before the first and after the newest review."""
+def rows(trends: Trends, query: PageQuery, now: float, labels: Sequence[str]) -> tuple[int, list[Row]]:
+    """The step of the chart and its points, oldest first; none before the first and after the newest review.
+
+    labels: the page's, in its order.
+    """
     begin, end = query.bounds(now)
     width = step(end - begin, now - begin)
     begin -= begin % width
-    merged: dict[int, Row] = {}
+    windows: dict[int, list[Window]] = {}
     for window in trends.series(_size(width), begin, end, query.wanted.group):
-        start = window.start - window.start % width
-        _, negative, uncertain, positive, score = merged.get(start, (start, 0, 0, 0, 0))
-        merged[start] = (
-            start,
-            negative + window.negative,
-            uncertain + window.uncertain,
-            positive + window.positive,
-            score + window.score_sum,
-        )
-    return width, list(merged.values())
+        windows.setdefault(window.start - window.start % width, []).append(window)
+    return width, [
+        (start, sum(w.score_sum for w in found), *_in_order(labels, found[0].labels, _added(w.counts for w in found)))
+        for start, found in windows.items()
+    ]
 
 
-def table(trends: Trends, query: PageQuery, now: float) -> list[dict[str, Any]]:
+class _Cell(NamedTuple):
+    """A group's counts in one window."""
+
+    place: int  # Of the window.
+    counts: Sequence[int]
+    watched: int
+
+
+def table(trends: Trends, query: PageQuery, now: float, labels: Sequence[str]) -> list[dict[str, Any]]:
     """The groups of the time asked for: counts, change against the first half of it, and a sparkline.
 
-    By minutes up to an hour, else by hours, whichever is cheap: thousands of groups are added up every other second.
+    By minutes up to an hour, else by hours, so that it is cheap: thousands of groups are added up every other second.
+    labels: the page's, in its order. share, change and sparkline are of the watched label.
     """
     begin, end = query.bounds(now)
     size = MINUTE if end - begin <= 3600 else HOUR
     starts = range(begin - begin % size, end, size)
-    found: dict[str, list[list[int]]] = {}
+    found: dict[str, list[_Cell]] = {}
+    columns: Sequence[str] = ()
     for place, start in enumerate(starts):
         for group, window in trends.by_group(size, start):
-            found.setdefault(group, []).append([place, window.negative, window.uncertain, window.positive])
+            columns = window.labels
+            found.setdefault(group, []).append(_Cell(place, window.counts, window.count(trends.watched)))
     wanted = query.wanted.text.casefold()
-    groups = [_summed(group, windows, len(starts)) for group, windows in found.items() if wanted in group.casefold()]
-    groups.sort(key=_order(query.sort), reverse=query.sort != "name")
-    return [{**group, "spark": _spark(found[group["group"]], len(starts))} for group in groups[: query.rows]]
+    groups = [_summary(group, cells, len(starts)) for group, cells in found.items() if wanted in group.casefold()]
+    groups.sort(key=_sort_key(query.sort), reverse=query.sort != "name")
+    del groups[query.rows :]
+    for summary in groups:
+        cells = found[summary["group"]]
+        summary["counts"] = _in_order(labels, columns, _added(cell.counts for cell in cells))
+        summary["spark"] = _spark(cells, len(starts))
+        del summary["watched"]
+    return groups
 
 
-def _summed(group: str, windows: list[list[int]], positions: int) -> dict[str, Any]:
-    negative, uncertain, positive = (sum(window[i] for window in windows) for i in (1, 2, 3))
-    count = negative + uncertain + positive
+def _added(counts: Iterable[Sequence[int]]) -> list[int]:
+    return list(map(sum, zip(*counts, strict=True)))
+
+
+def _in_order(labels: Sequence[str], columns: Sequence[str], counts: Sequence[int]) -> list[int]:
+    """Counts of `columns` in the order of `labels`; 0 for those that have none."""
+    by_label = dict(zip(columns, counts, strict=True))
+    return [by_label.get(label, 0) for label in labels]
+
+
+def _summary(group: str, cells: Sequence[_Cell], windows: int) -> dict[str, Any]:
+    count, watched = sum(sum(cell.counts) for cell in cells), sum(cell.watched for cell in cells)
     # Both halves by whole windows; one window has no half to compare with.
-    later = [window for window in windows if window[0] >= positions / 2]
-    volume = sum(sum(window[1:]) for window in later)
-    was = _share(negative - sum(window[1] for window in later), count - volume)
-    is_now = _share(sum(window[1] for window in later), volume)
-    change = None if was is None or is_now is None else is_now - was
-    return {
-        "group": group,
-        "negative": negative,
-        "uncertain": uncertain,
-        "positive": positive,
-        "count": count,
-        "share": _share(negative, count),
-        "change": change,
-    }
+    later = [cell for cell in cells if cell.place >= windows / 2]
+    later_count, later_watched = sum(sum(cell.counts) for cell in later), sum(cell.watched for cell in later)
+    before, after = _share(watched - later_watched, count - later_count), _share(later_watched, later_count)
+    change = None if before is None or after is None else after - before
+    return {"group": group, "count": count, "watched": watched, "share": _share(watched, count), "change": change}
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _order(sort: str) -> Any:
+def _sort_key(sort: str) -> Callable[[dict[str, Any]], Any]:
     if sort == "name":
         return lambda group: group["group"].casefold()
-    if sort == "negative":  # By the lower end of its interval: one bad review of one is not the worst group.
-        return lambda group: (_wilson(group["negative"], group["count"]), group["group"])
+    if sort == "share":  # By the lower end of its interval: one bad review of one is not the worst group.
+        return lambda group: (_wilson(group["watched"], group["count"]), group["group"])
     if sort == "change":
         return lambda group: (abs(group["change"] or 0.0) * math.sqrt(group["count"]), group["group"])
     return lambda group: (group["count"], group["group"])
@@ -164,12 +180,12 @@ def _wilson(part: int, whole: int, z: float = 1.96) -> float:
     return (centre - z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))) / (1 + z * z / whole)
 
 
-def _spark(windows: list[list[int]], positions: int) -> list[list[int]]:
-    """Counts and negatives in equal parts of the time."""
-    width = -(-positions // _SPARK)
-    parts = [[0, 0] for _ in range(-(-positions // width))]
-    for place, negative, uncertain, positive in windows:
-        part = parts[place // width]
-        part[0] += negative + uncertain + positive
-        part[1] += negative
-    return parts
+def _spark(cells: Sequence[_Cell], windows: int) -> list[list[int]]:
+    """Counts, of all reviews and of those with the watched label, in equal parts of the time."""
+    width = -(-windows // _MAX_BARS)
+    bars = [[0, 0] for _ in range(-(-windows // width))]
+    for cell in cells:
+        bar = bars[cell.place // width]
+        bar[0] += sum(cell.counts)
+        bar[1] += cell.watched
+    return bars

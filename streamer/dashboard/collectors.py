@@ -1,7 +1,7 @@
-"""Follows the topics and the workers: each a task that goes on for as long as the dashboard runs.
+"""Collect what the dashboard shows, from the topics and the workers: each collector is a task that never ends.
 
-A broker that is away is no reason to end: the pages say so, and the task tries again. What a topic has said is taken
-in again without counting twice, so each task begins anew from the past whenever it has to.
+When a broker is away, the pages say so and the collector tries again. Reading a topic again counts nothing twice, so a
+collector starts over from the past whenever it has to.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from streamer.dashboard.queue import Queue, read_decision
-from streamer.dashboard.reviews import item
+from streamer.dashboard.reviews import ReviewView, read_review
 from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Worker, snapshot
 from streamer.events import Record, TopicPartition
@@ -23,24 +23,28 @@ from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# The labelled topic is looked at five times a second, for at most so many records: above 1,500 a second it is sampled.
-_TURN_SECONDS = 0.2
-_SAMPLE = 300
+# The output topic is read five times a second, at most so many records each time: above 1,500 a second it is sampled.
+_SAMPLE_SECONDS = 0.2
+_SAMPLE_RECORDS = 300
 _SAMPLE_FETCH_BYTES = 64 * 1024
 _FETCH_WAIT_MS = 100
-_BEGIN = 60  # How many of the latest results to begin with.
+_FIRST_RESULTS = 60  # How many of the latest results to start with.
+_POLL_SECONDS = 0.25
+_REPLAY_RECORDS = 200  # At a time, while the past is read.
 _ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
 _BUSY_SECONDS = 0.01  # The event loop serves pages too.
 _SCRAPE_SECONDS = 2.0
 _SCRAPE_BYTES = 4 << 20
 
+Handle = Callable[[Record], None]
 
-async def retry_forever(state: DashboardState, name: str, follow: Callable[[], Awaitable[None]]) -> None:
-    """Do it again whenever Kafka fails it, and say so on the pages meanwhile."""
+
+async def retry_forever(state: DashboardState, name: str, collect: Callable[[], Awaitable[None]]) -> None:
+    """Run a collector again whenever Kafka fails, and say so on the pages meanwhile."""
     while True:
         try:
-            await follow()
+            await collect()
         except (KafkaFault, TimeoutError) as error:
             why = str(error) or "Kafka does not answer"
             if name not in state.faults:
@@ -50,43 +54,44 @@ async def retry_forever(state: DashboardState, name: str, follow: Callable[[], A
 
 
 async def latest(state: DashboardState, kafka: KafkaSettings, topic: str, text_field: str) -> None:
-    """Sample the results as they come: all of them when they are few, the newest when they are many."""
+    """Sample the results as they come: all of them if they are few, the newest if they are many."""
     async with TopicReader(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES, fetch_wait_ms=_FETCH_WAIT_MS) as reader:
         ends = await _ends(reader)
-        share = -(-_BEGIN // len(ends))
-        # After a break it goes on where it was.
-        reader.seek(
-            {
-                partition: min(state.positions.get(partition, max(0, end - share)), end)
-                for partition, end in ends.items()
-            }
-        )
+        share = -(-_FIRST_RESULTS // len(ends))
+        # After a failure it goes on where it was.
+        starts = {partition: state.positions.get(partition, max(0, end - share)) for partition, end in ends.items()}
+        reader.seek({partition: min(start, ends[partition]) for partition, start in starts.items()})
         while True:
-            turn = time.monotonic()
+            began = time.monotonic()
             ends = await _ends(reader)
             state.faults.pop("results", None)
-            state.rate.observe(sum(ends.values()), turn)
-            reader.seek(await _skipped(reader, ends))
-            records = await reader.poll(_TURN_SECONDS, _SAMPLE)
+            state.rate.observe(sum(ends.values()), began)
+            reader.seek(await _skips(reader, ends))
+            records = await reader.poll(_SAMPLE_SECONDS, _SAMPLE_RECORDS)
             state.positions = await reader.positions()
-            found = (item(record, text_field) for record in sorted(records, key=lambda record: record.timestamp))
-            state.latest.add(made for made in found if made is not None)
-            await asyncio.sleep(max(0.0, turn + _TURN_SECONDS - time.monotonic()))
+            state.add_latest(_reviews(sorted(records, key=lambda record: record.timestamp), text_field))
+            await asyncio.sleep(max(0.0, began + _SAMPLE_SECONDS - time.monotonic()))
+
+
+def _reviews(records: Sequence[Record], text_field: str) -> Iterator[ReviewView]:
+    for record in records:
+        if (review := read_review(record, text_field)) is not None:
+            yield review
 
 
 async def _ends(reader: TopicReader) -> dict[TopicPartition, int]:
-    """Where the topic ends; raises TimeoutError instead of waiting for a broker that is away."""
+    """The topic's end offsets; raises TimeoutError instead of waiting for a broker that is away."""
     async with asyncio.timeout(_ANSWER_SECONDS):
         return await reader.ends()
 
 
-async def _skipped(reader: TopicReader, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    """Where to go on: near the end in each partition that is too far behind to be read in whole."""
+async def _skips(reader: TopicReader, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Where to go on in each partition that is too far behind to be read in full: near its end."""
     async with asyncio.timeout(_ANSWER_SECONDS):
         positions = await reader.positions()
-    if sum(ends[partition] - position for partition, position in positions.items()) <= _SAMPLE:
+    if sum(ends[partition] - position for partition, position in positions.items()) <= _SAMPLE_RECORDS:
         return {}
-    share = max(1, _SAMPLE // len(ends))
+    share = max(1, _SAMPLE_RECORDS // len(ends))
     return {partition: end - share for partition, end in ends.items() if end - positions[partition] > share}
 
 
@@ -94,10 +99,10 @@ async def trends(state: DashboardState, kafka: KafkaSettings, topic: str, histor
     """Merge the counts that workers publish: first those of the past, then as they come."""
     since = int((time.time() - history_minutes * 60) * 1000)
     async with TopicReader(kafka, topic, since_ms=since) as reader:
-        await _catch_up(state, "trends", reader, lambda record: _merge(state, record))
+        await _replay(state, "trends", reader, lambda record: _merge(state, record))
         while True:
             state.detect_anomalies()
-            await _take(await reader.poll(0.25), lambda record: _merge(state, record))
+            await _handle_all(await reader.poll(_POLL_SECONDS), lambda record: _merge(state, record))
 
 
 def _merge(state: DashboardState, record: Record) -> None:
@@ -108,24 +113,25 @@ def _merge(state: DashboardState, record: Record) -> None:
 async def queue(
     state: DashboardState, kafka: KafkaSettings, topics: tuple[str, str], room: int, text_field: str
 ) -> None:
-    """Read the newest reviews of the review topic, then the verdicts on them, then both as they come."""
-    review, decisions = topics
+    """Read the newest reviews of the review topic, then the decisions on them, then both as they come."""
+    review_topic, decision_topic = topics
     known = state.queue
-    assert known is not None, "this is a bug: there is no queue to follow"  # noqa: S101
+    assert known is not None, "this is a bug: there is no queue to fill"  # noqa: S101
 
     def add(record: Record) -> None:
-        if (found := item(record, text_field)) is not None:
-            known.add(found)
+        if (review := read_review(record, text_field)) is not None:
+            known.add(review)
+            state.learn((review,))
 
-    async with TopicReader(kafka, review) as reviews:
+    async with TopicReader(kafka, review_topic) as reviews:
         ends = await _ends(reviews)
         reviews.seek({partition: max(0, end - room) for partition, end in ends.items()})
-        await _catch_up(state, "queue", reviews, add)
+        await _replay(state, "queue", reviews, add)
         oldest = known.oldest()
         since = int(time.time() * 1000) if oldest is None else oldest
-        async with TopicReader(kafka, decisions, since_ms=since) as spoken, asyncio.TaskGroup() as group:
-            group.create_task(_on_and_on(reviews, add))
-            group.create_task(_on_and_on(spoken, lambda record: _decide(known, record)))
+        async with TopicReader(kafka, decision_topic, since_ms=since) as decisions, asyncio.TaskGroup() as group:
+            group.create_task(_follow(reviews, add))
+            group.create_task(_follow(decisions, lambda record: _decide(known, record)))
 
 
 def _decide(known: Queue, record: Record) -> None:
@@ -133,16 +139,17 @@ def _decide(known: Queue, record: Record) -> None:
         known.decide(*found)
 
 
-async def _on_and_on(reader: TopicReader, take: Callable[[Record], None]) -> None:
+async def _follow(reader: TopicReader, handle: Handle) -> None:
+    """Handle records as they come."""
     while True:
-        await _take(await reader.poll(0.25), take)
+        await _handle_all(await reader.poll(_POLL_SECONDS), handle)
 
 
-async def _catch_up(state: DashboardState, name: str, reader: TopicReader, take: Callable[[Record], None]) -> None:
-    """Read up to where the topic ended when this began, and tell how far it is."""
+async def _replay(state: DashboardState, name: str, reader: TopicReader, handle: Handle) -> None:
+    """Read up to where the topic ended when this began, and report the progress."""
     ends = await _ends(reader)
     begin = await reader.positions()
-    whole = sum(ends[p] - begin[p] for p in ends)
+    whole = sum(ends[partition] - begin[partition] for partition in ends)
     while True:
         positions = await reader.positions()
         left = sum(max(0, end - positions[partition]) for partition, end in ends.items())
@@ -150,32 +157,32 @@ async def _catch_up(state: DashboardState, name: str, reader: TopicReader, take:
         if left <= 0:
             break
         state.replayed[name] = 1 - left / whole
-        await _take(await reader.poll(0.25, 200), take)
+        await _handle_all(await reader.poll(_POLL_SECONDS, _REPLAY_RECORDS), handle)
     state.replayed.pop(name, None)
 
 
-async def _take(records: list[Record], take: Callable[[Record], None]) -> None:
-    """Take records in, and let the pages have their turn in between."""
-    busy = time.monotonic()
+async def _handle_all(records: Sequence[Record], handle: Handle) -> None:
+    """Handle records, and let the pages be served in between."""
+    began = time.monotonic()
     for record in records:
-        take(record)
-        if time.monotonic() - busy > _BUSY_SECONDS:
+        handle(record)
+        if time.monotonic() - began > _BUSY_SECONDS:
             await asyncio.sleep(0)
-            busy = time.monotonic()
+            began = time.monotonic()
 
 
 async def workers(state: DashboardState) -> None:
-    """Ask all workers for their metrics, all at the same time, every two seconds."""
+    """Read the metrics of all workers every two seconds, of all at the same time."""
     while True:
         at = time.time()
-        await asyncio.gather(*(_ask(worker, at) for worker in state.workers.workers))
+        await asyncio.gather(*(_scrape(worker, at) for worker in state.workers.workers))
         state.workers.version += 1
         await asyncio.sleep(max(0.0, at + _SCRAPE_SECONDS - time.time()))
 
 
-async def _ask(worker: Worker, at: float) -> None:
+async def _scrape(worker: Worker, at: float) -> None:
     try:
-        samples = await asyncio.to_thread(lambda: parse(_page(f"{worker.url}/metrics")))
+        samples = await asyncio.to_thread(lambda: parse(_download(f"{worker.url}/metrics")))
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         worker.failed(getattr(reason, "strerror", None) or str(reason))
@@ -183,7 +190,7 @@ async def _ask(worker: Worker, at: float) -> None:
         worker.observe(snapshot(at, samples))
 
 
-def _page(url: str) -> str:
+def _download(url: str) -> str:
     with urllib.request.urlopen(url, timeout=_SCRAPE_SECONDS) as answer:  # noqa: S310  # The settings allow http only.
         page: bytes = answer.read(_SCRAPE_BYTES)
     return page.decode()

@@ -1,25 +1,31 @@
-"""What a page shows of an output event, and which of them a person asked for. Pure."""
+"""What a page shows of an output event, which events a person asked for, and the latest of them. Pure."""
 
 from __future__ import annotations
 
+import re
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from streamer.events import Record
 from streamer.formats.result import read_result, text_of
 from streamer.formats.schema import ModelName, SourcePosition
+from streamer.labels import LABEL_NAME
 
-LABELS = ("negative", "uncertain", "positive")
+is_label = re.compile(LABEL_NAME).fullmatch
 
-_TEXT = 4000  # Characters of a review that are sent to a browser.
-_SHORT = 200  # Of anything else that a stranger wrote.
-_EVIDENCE = 64
+_TEXT_CHARACTERS = 4000  # Of a review that is sent to a browser.
+_FIELD_CHARACTERS = 200  # Of any other field that a stranger wrote.
+_EVIDENCE_TOKENS = 64
+_RATE_SECONDS = 5.0
 
 
 class ReviewView(NamedTuple):
     """An output event, cut to what a page has room for.
 
-    id: `<topic>/<partition>/<offset>` of the source record, `name` what its author called it. at: event time, RFC
-    3339. seen: when the event was published, in milliseconds. text: None where the event does not carry its input.
+    id: `<topic>/<partition>/<offset>` of the source record. name: the id that its author gave it. at: event time, RFC
+    3339. seen: when the event was published, in milliseconds. text: None if the event does not carry its input.
     """
 
     id: str
@@ -37,16 +43,16 @@ class ReviewView(NamedTuple):
     source: SourcePosition
 
     def as_json(self) -> dict[str, Any]:
-        """For a page; `source` and `model` are for verdicts only."""
+        """For a page; `source` and `model` are for decisions only."""
         fields = self._asdict()
         del fields["source"], fields["model"]
         return fields
 
 
-def item(record: Record, text_field: str) -> ReviewView | None:
-    """Read an output or review event; None for a tombstone and for anything not ours."""
+def read_review(record: Record, text_field: str) -> ReviewView | None:
+    """Read an event of the output or the review topic; None for a tombstone, and for what is not such an event."""
     event = read_result(record.value)
-    if event is None or event.label not in LABELS:
+    if event is None or not is_label(event.label):
         return None
     return ReviewView(
         id=event.identity,
@@ -55,8 +61,8 @@ def item(record: Record, text_field: str) -> ReviewView | None:
         group=_short(event.group),
         at=_short(event.event_time),
         seen=record.timestamp,
-        text=text[:_TEXT] if (text := text_of(event.input, text_field)) is not None else None,
-        evidence=tuple((token[:_SHORT], weight) for token, weight in event.evidence[:_EVIDENCE]),
+        text=text[:_TEXT_CHARACTERS] if (text := text_of(event.input, text_field)) is not None else None,
+        evidence=tuple((token[:_FIELD_CHARACTERS], weight) for token, weight in event.evidence[:_EVIDENCE_TOKENS]),
         action=_short(event.action),
         rule=_short(event.rule),
         name=_short(event.id),
@@ -66,24 +72,72 @@ def item(record: Record, text_field: str) -> ReviewView | None:
 
 
 def _short(value: str | None) -> str | None:
-    return None if value is None else value[:_SHORT]
+    return None if value is None else value[:_FIELD_CHARACTERS]
 
 
 class ReviewFilter(NamedTuple):
-    """Which events a person wants to see; what is None or empty does not matter."""
+    """Which events a person wants to see; a field that is None or empty matches all."""
 
     label: str | None = None
     group: str | None = None
     text: str = ""
 
-    def has(self, item: ReviewView) -> bool:
-        """Whether the event is one of them; the text is looked for whatever its case."""
-        if self.label is not None and item.label != self.label:
+    def matches(self, review: ReviewView) -> bool:
+        """Whether the review is one of them. Upper and lower case of the text are the same."""
+        if self.label is not None and review.label != self.label:
             return False
-        if self.group is not None and item.group != self.group:
+        if self.group is not None and review.group != self.group:
             return False
         if not self.text:
             return True
         wanted = self.text.casefold()
-        spoken = item.text if item.text is not None else " ".join(token for token, _ in item.evidence)
-        return wanted in spoken.casefold() or wanted in (item.name or "").casefold() or wanted in item.id
+        words = review.text if review.text is not None else " ".join(token for token, _ in review.evidence)
+        return wanted in words.casefold() or wanted in (review.name or "").casefold() or wanted in review.id
+
+
+class Latest:
+    """The newest reviews, numbered as they come. A page remembers a number, so a slow page costs no memory."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self._reviews: deque[ReviewView] = deque(maxlen=room)
+        self.end = 0
+
+    def add(self, reviews: Iterable[ReviewView]) -> None:
+        """Add reviews, oldest first. When there is no room, the oldest of all are dropped."""
+        for review in reviews:
+            self._reviews.append(review)
+            self.end += 1
+
+    def since(self, number: int, wanted: ReviewFilter, most: int) -> list[ReviewView]:
+        """The wanted reviews from `number` on. If there are more than `most`, an evenly spread sample of them."""
+        skipped = max(0, number - (self.end - len(self._reviews)))
+        found = [review for review in islice(self._reviews, skipped, None) if wanted.matches(review)]
+        return found if len(found) <= most else [found[(i + 1) * len(found) // most - 1] for i in range(most)]
+
+    def newest(self, wanted: ReviewFilter, most: int) -> list[ReviewView]:
+        """The last `most` wanted reviews, oldest first: what a page starts with."""
+        found = islice((review for review in reversed(self._reviews) if wanted.matches(review)), most)
+        return sorted(found, key=lambda review: review.seen)
+
+
+class Rate:
+    """Records a second, from how far the topic's end offsets move. Times are in seconds of any one clock."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def observe(self, end: int, now: float) -> None:
+        """`end`: the sum of the end offsets of all partitions."""
+        points = self._points
+        if points and end < points[-1][1]:  # The topic was deleted and created again.
+            points.clear()
+        points.append((now, end))
+        while len(points) > 2 and points[1][0] <= now - _RATE_SECONDS:
+            points.popleft()
+
+    def value(self) -> float:
+        """Over the last few seconds; 0 before there are two observations."""
+        if len(self._points) < 2:
+            return 0.0
+        (begin, first), (end, last) = self._points[0], self._points[-1]
+        return (last - first) / (end - begin) if end > begin else 0.0

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-from streamer.dashboard import collectors as follow
+from streamer.dashboard import collectors
 from streamer.dashboard.access import Access, loopback
 from streamer.dashboard.app import PublishFailed, application
 from streamer.dashboard.queue import Decision, Queue
@@ -19,6 +19,7 @@ from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Worker, Workers
 from streamer.events import Message
 from streamer.kafka import KafkaFault, Publisher, TopicMissing, missing_topics
+from streamer.models.artefact import known_labels
 from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.observe.pages import serve
 from streamer.settings import Settings, SettingsError
@@ -31,7 +32,7 @@ _CLOSE_SECONDS = 3.0
 
 
 async def dashboard(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve the dashboard until SIGINT or SIGTERM; `told` is given its address once it answers.
+    """Serve the dashboard until SIGINT or SIGTERM; `on_ready` is called with its address once it answers.
 
     Raises SettingsError, TopicMissing, BrokerUnreachable and AddressInUse.
     """
@@ -46,11 +47,11 @@ async def dashboard(settings: Settings, on_ready: Callable[[str], None]) -> None
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
-    """The dashboard inside the block; gives its address.
+    """The dashboard, for as long as the block lasts; gives its address.
 
     1. Refuse to show reviews to a network without a token.
-    2. Look whether the topics are there: a name misspelt is told now, not as a page that stays empty.
-    3. Follow them, and serve. What goes away from here on, the pages say.
+    2. Check that the topics exist: a misspelt name is an error now, not a page that stays empty.
+    3. Collect, and serve. From here on the pages say what is away.
     """
     chosen = settings.dashboard
     token = None if chosen.token is None else chosen.token.get_secret_value()
@@ -61,21 +62,21 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         )
     moderated = await _moderated(settings)
     state = DashboardState(
-        trends=trends_of(settings.trends),
+        trends=trends_of(settings.trends, known_labels(settings.model.path)),
         workers=Workers([Worker(url) for url in chosen.workers]),
         queue=Queue(chosen.queue_size) if moderated else None,
     )
     async with contextlib.AsyncExitStack() as stack:
-        publish: Callable[[ReviewView, Decision | None], object] = _nothing
+        publish: Callable[[ReviewView, Decision | None], object] = _refuse
         if moderated:
             decisions = DecisionPublisher(settings)
             await decisions.start()
             stack.push_async_callback(decisions.stop)
             publish = decisions.publish
-        await stack.enter_async_context(_following(settings, state))
-        guard = Access(chosen.host, token)
+        await stack.enter_async_context(_collecting(settings, state))
+        access = Access(chosen.host, token)
         port = await stack.enter_async_context(
-            serve(application(state, guard, publish), chosen.host, chosen.port, "dashboard")  # type: ignore[arg-type]
+            serve(application(state, access, publish), chosen.host, chosen.port, "dashboard")  # type: ignore[arg-type]
         )
         stack.callback(state.stopping.set)
         name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
@@ -83,7 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 
 async def _moderated(settings: Settings) -> bool:
-    """Whether there is a queue. Raises TopicMissing for a topic that must be there, and BrokerUnreachable."""
+    """Whether there is a queue. Raises TopicMissing for a topic that must exist, and BrokerUnreachable."""
     missing = await missing_topics(
         settings.kafka, settings.output.topic, settings.trend_topic, settings.review_topic, settings.verdict_topic
     )
@@ -91,27 +92,27 @@ async def _moderated(settings: Settings) -> bool:
         if topic in missing:
             raise TopicMissing(topic)
     held = [topic for topic in (settings.review_topic, settings.verdict_topic) if topic in missing]
-    # With rules both must be there; without, the dashboard's settings may just not repeat the workers'.
+    # With rules both must exist. Without, the dashboard's settings may just not repeat the workers'.
     if held and (settings.moderation.rules or len(held) == 1):
         raise TopicMissing(held[0])
     return not held
 
 
 @contextlib.asynccontextmanager
-async def _following(settings: Settings, state: DashboardState) -> AsyncIterator[None]:
-    """The tasks that keep the hub up to date; a bug in one of them ends the block."""
+async def _collecting(settings: Settings, state: DashboardState) -> AsyncIterator[None]:
+    """The tasks that keep the state up to date; a bug in one of them ends the block."""
     kafka, chosen = settings.kafka, settings.dashboard
     text_field = settings.input.text_field
     topics = {
-        "results": partial(follow.latest, state, kafka, settings.output.topic, text_field),
-        "trends": partial(follow.trends, state, kafka, settings.trend_topic, chosen.history_minutes),
+        "results": partial(collectors.latest, state, kafka, settings.output.topic, text_field),
+        "trends": partial(collectors.trends, state, kafka, settings.trend_topic, chosen.history_minutes),
     }
     if state.queue is not None:
         held = settings.review_topic, settings.verdict_topic
-        topics["queue"] = partial(follow.queue, state, kafka, held, chosen.queue_size, text_field)
+        topics["queue"] = partial(collectors.queue, state, kafka, held, chosen.queue_size, text_field)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow.retry_forever(state, name, task)) for name, task in topics.items()]
-        tasks.append(group.create_task(follow.workers(state)))
+        tasks = [group.create_task(collectors.retry_forever(state, name, task)) for name, task in topics.items()]
+        tasks.append(group.create_task(collectors.workers(state)))
         try:
             yield
         finally:
@@ -119,12 +120,12 @@ async def _following(settings: Settings, state: DashboardState) -> AsyncIterator
                 task.cancel()
 
 
-async def _nothing(_: ReviewView, __: Decision | None) -> None:
+async def _refuse(_: ReviewView, __: Decision | None) -> None:
     raise PublishFailed("moderation is off")
 
 
 class DecisionPublisher:
-    """Publishes what moderators say, by an idempotent producer."""
+    """Publishes moderators' decisions, with an idempotent producer."""
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
@@ -137,28 +138,28 @@ class DecisionPublisher:
         await self._publisher.start(self._topic)
 
     async def stop(self) -> None:
-        """Close the connections, within a bound: a broker that is away is not waited for."""
+        """Close the connections, without waiting long for a broker that is away."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._publisher.stop()
 
-    async def publish(self, item: ReviewView, decision: Decision | None) -> None:
-        """Put a verdict, or its undo, into the topic, acknowledged. Raises PublishFailed.
+    async def publish(self, review: ReviewView, decision: Decision | None) -> None:
+        """Put a decision, or its undo, into the topic, acknowledged. Raises PublishFailed.
 
-        What is not acknowledged in time may still arrive: the pages show what the topic says.
+        What is not acknowledged in time may still arrive: the pages show what is in the topic.
         """
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):
-                await (await self._publisher.send([self._message(item, decision)]))
+                await (await self._publisher.send([self._message(review, decision)]))
         except TimeoutError:
             raise PublishFailed("Kafka does not answer.") from None
         except KafkaFault as error:
             raise PublishFailed(str(error)) from None
 
-    def _message(self, item: ReviewView, decision: Decision | None) -> Message:
+    def _message(self, review: ReviewView, decision: Decision | None) -> Message:
         now = int(time.time() * 1000)
         if decision is None:
-            return encode_undo(self._topic, item.source, now)
-        event = {name: getattr(item, name) for name in ("source", "group", "label", "score", "model", "rule")}
-        text = item.text if self._with_text else None
+            return encode_undo(self._topic, review.source, now)
+        event = {name: getattr(review, name) for name in ("source", "group", "label", "score", "model", "rule")}
+        text = review.text if self._with_text else None
         return encode(self._topic, decision_on(event, decision.action, decision.by, now, decision.label, text), now)

@@ -1,6 +1,7 @@
-"""What a page is sent: server-sent events, each made when the one before it has gone out.
+"""What an open page is sent: server-sent events, each made when the one before it has gone out.
 
-So a slow reader costs nothing but its own delay: there is no queue of messages, only a place in the ring of reviews.
+So a slow page costs nothing but its own delay: no messages are queued for it, it only has a place in the latest
+reviews.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ from typing import Any
 
 import orjson
 
-from streamer.dashboard import charts as series
+from streamer.dashboard import charts
 from streamer.dashboard.charts import PageQuery, Row
 from streamer.dashboard.state import DashboardState
 
-TURN_SECONDS = 0.25
-_LATEST = 8  # Reviews a turn: 32 a second at most.
-_FIRST = 30  # Reviews to begin with.
+UPDATE_SECONDS = 0.25
+_LATEST = 8  # Reviews in an update: 32 a second at most.
+_FIRST = 30  # Reviews to start with.
 _WAITING = 25  # Reviews of the queue on a page at a time.
 _DECIDED = 30
 _GROUPS = 8  # On the live page.
 
 
-async def events(state: DashboardState, query: PageQuery) -> AsyncIterator[bytes]:
-    """The stream of one page until it goes away, or the dashboard ends."""
+async def event_stream(state: DashboardState, query: PageQuery) -> AsyncIterator[bytes]:
+    """The server-sent events of one page, until it is closed or the dashboard ends."""
     page = PageSession(state, query)
     state.streams += 1
     try:
         while not state.stopping.is_set():
-            if parts := page.turn(time.time()):
+            if parts := page.update(time.time()):
                 yield b"data: " + orjson.dumps(parts) + b"\n\n"
             try:
-                async with asyncio.timeout(TURN_SECONDS):
+                async with asyncio.timeout(UPDATE_SECONDS):
                     await state.stopping.wait()
             except TimeoutError:
                 continue
@@ -47,47 +48,61 @@ class PageSession:
     def __init__(self, state: DashboardState, query: PageQuery) -> None:
         self._state = state
         self._query = query
-        self._turns = 0
+        self._updates = 0
         self._place = state.latest.end
+        self._labels: dict[str, Any] | None = None
         self._rows: dict[int, Row] = {}
         self._queue_version: int | None = None
         self._queue_sent: set[str] = set()
         self._workers_version: int | None = None
         self._workers_point = 0.0
 
-    def turn(self, now: float) -> dict[str, Any]:
+    def update(self, now: float) -> dict[str, Any]:
         """The parts of the page that have changed; `now` is in seconds since the epoch."""
         parts: dict[str, Any] = {}
-        whole_second = self._turns % 4 == 0
+        whole_second = self._updates % 4 == 0
         if whole_second:
             parts["status"] = self._state.status(now)
+            parts |= self._new_labels()
         view, group = self._query.view, self._query.wanted.group
         if view == "live":
             parts |= self._latest()
         if whole_second and (view == "live" or (view == "groups" and group is not None)):
             parts["series"] = self._series(now)
-        if self._turns % 8 == 0 and view in ("live", "groups"):
+        if self._updates % 8 == 0 and view in ("live", "groups"):
             parts |= self._groups(now)
         if view == "queue":
             parts |= self._queue()
         if view == "system":
             parts |= self._system()
-        self._turns += 1
+        self._updates += 1
         return parts
+
+    def _new_labels(self) -> dict[str, Any]:
+        """The labels, if they have changed: then all rows are sent again, since they have a number for each label."""
+        labels = self._state.page_labels()
+        if labels == self._labels:
+            return {}
+        self._labels, self._rows = labels, {}
+        return {"labels": labels}
+
+    def _names(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = self._labels["names"] if self._labels is not None else ()
+        return names
 
     def _latest(self) -> dict[str, Any]:
         latest, wanted = self._state.latest, self._query.wanted
-        if self._turns == 0:
+        if self._updates == 0:
             found = latest.newest(wanted, _FIRST)
         elif latest.end == self._place:
             return {}
         else:
             found = latest.since(self._place, wanted, _LATEST)
         self._place = latest.end
-        return {"latest": [item.as_json() for item in found]} if found or self._turns == 0 else {}
+        return {"latest": [review.as_json() for review in found]} if found or self._updates == 0 else {}
 
     def _series(self, now: float) -> dict[str, Any]:
-        width, rows = series.rows(self._state.trends, self._query, now)
+        width, rows = charts.rows(self._state.trends, self._query, now, self._names())
         begin, end = self._query.bounds(now)
         changed = [row for row in rows if self._rows.get(row[0]) != row]
         first, self._rows = not self._rows, {row[0]: row for row in rows}
@@ -102,27 +117,28 @@ class PageSession:
 
     def _groups(self, now: float) -> dict[str, Any]:
         query = self._query
-        if query.view == "live":  # Searching there is for reviews.
+        if query.view == "live":  # There the search is for reviews, not for groups.
             query = query._replace(sort="volume", rows=_GROUPS, wanted=query.wanted._replace(text=""))
-        return {"groups": series.table(self._state.trends, query, now), "alerts": self._state.alerts[-4:][::-1]}
+        groups = charts.table(self._state.trends, query, now, self._names())
+        return {"groups": groups, "alerts": self._state.alerts[-4:][::-1]}
 
     def _queue(self) -> dict[str, Any]:
         queue = self._state.queue
         if queue is None:
-            return {"queue": None} if self._turns == 0 else {}
+            return {"queue": None} if self._updates == 0 else {}
         if queue.version == self._queue_version:
             return {}
         self._queue_version = queue.version
         waiting = queue.waiting(self._query.wanted, _WAITING)
         decided = queue.decided(_DECIDED)
-        shown = {item.id: item for item in [*waiting, *(item for item, _ in decided)]}
-        new = [item.as_json() for identity, item in shown.items() if identity not in self._queue_sent]
+        shown = {review.id: review for review in [*waiting, *(review for review, _ in decided)]}
+        new = [review.as_json() for identity, review in shown.items() if identity not in self._queue_sent]
         self._queue_sent = set(shown)
         return {
             "queue": {
                 "items": new,
-                "waiting": [item.id for item in waiting],
-                "decided": [{"id": item.id, **decision.as_json()} for item, decision in decided],
+                "waiting": [review.id for review in waiting],
+                "decided": [{"id": review.id, **decision.as_json()} for review, decision in decided],
                 "open": queue.open,
             }
         }

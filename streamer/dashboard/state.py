@@ -1,27 +1,31 @@
-"""What the dashboard knows: read by every page, written by the tasks of `follow`. It lives on one event loop."""
+"""What the dashboard knows: read by every page, written by the tasks of `collectors`. It lives on one event loop."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Queue
+from streamer.dashboard.reviews import Latest, Rate, ReviewView
 from streamer.dashboard.workers import Workers
 from streamer.events import TopicPartition
+from streamer.labels import UNCERTAIN, ascending
 from streamer.trends import Alert, Trends
 
-_ALERTS = 50
+_MAX_ALERTS = 50
+_MAX_UNLISTED = 32  # Labels.
 
 
 @dataclass
 class DashboardState:
     """The state, and how far it can be trusted.
 
-    queue: None where there is no moderation. places: how far the results have been looked at. faults: what is away
-    right now, and why, by what reads it. replayed: share of the past that was read, by the same names; gone once all
-    of it was. stopping: ends the streams.
+    queue: None without moderation. positions: how far the results have been read. faults: by reader, what it cannot
+    reach right now and why. replayed: by reader, the share of the past that it has read; absent once it has read all
+    of it. unlisted: labels that results have had, but no counts yet. stopping: ends the streams. streams: how many are
+    open.
     """
 
     trends: Trends
@@ -33,8 +37,33 @@ class DashboardState:
     faults: dict[str, str] = field(default_factory=dict)
     replayed: dict[str, float] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     streams: int = 0
+
+    def labels(self) -> tuple[str, ...]:
+        """All labels that are known, as people read them: the least favourable first."""
+        listed = self.trends.labels
+        if not self.unlisted:
+            return ascending(listed)
+        more = sorted(self.unlisted.difference(listed))
+        return ascending((*(label for label in listed if label != UNCERTAIN), *more, UNCERTAIN))
+
+    def page_labels(self) -> dict[str, Any]:
+        """For every page: the labels in order, which of them says that the model does not decide, which is watched."""
+        return {"names": self.labels(), "uncertain": UNCERTAIN, "watched": self.trends.watched}
+
+    def add_latest(self, reviews: Iterable[ReviewView]) -> None:
+        """Add results that were sampled from the output topic, oldest first."""
+        found = list(reviews)
+        self.latest.add(found)
+        self.learn(found)
+
+    def learn(self, reviews: Iterable[ReviewView]) -> None:
+        """Note labels that are new."""
+        new = {review.label for review in reviews}.difference(self.trends.labels, (UNCERTAIN,))
+        if new and len(self.unlisted | new) <= _MAX_UNLISTED:
+            self.unlisted |= new
 
     def status(self, now: float) -> dict[str, Any]:
         """For every page, every second."""
@@ -48,7 +77,7 @@ class DashboardState:
         }
 
     def statistics(self) -> list[tuple[str, int]]:
-        """What became of the counts that workers publish, in words."""
+        """What was done with the counts that workers publish, in words."""
         found = self.trends.statistics
         return [
             ("reviews counted", found.reviews),
@@ -56,22 +85,22 @@ class DashboardState:
             ("too early, left out", found.early),
             ("messages", found.messages),
             ("seen before", found.repeated),
-            ("counted anew", found.undone),
-            ("not understood", found.invalid),
+            ("counted again", found.undone),
+            ("invalid", found.invalid),
         ]
 
     def detect_anomalies(self) -> None:
-        """Take in what is unusual; once the past has been read, since a minute is judged once."""
+        """Check the minutes that have closed; only once the past has been read, since a minute is checked once."""
         if "trends" not in self.replayed:
             self.alerts += [_alert(alert) for alert in self.trends.alerts()]
-            del self.alerts[:-_ALERTS]
+            del self.alerts[:-_MAX_ALERTS]
 
 
 def _alert(alert: Alert) -> dict[str, Any]:
     usual = f"usually {alert.low:.0%} to {alert.high:.0%}"
     words = {
-        "above": f"{alert.share:.0%} negative, {usual}",
-        "below": f"only {alert.share:.0%} negative, {usual}",
-        "back": f"back to {alert.share:.0%} negative",
+        "above": f"{alert.share:.0%} {alert.label}, {usual}",
+        "below": f"only {alert.share:.0%} {alert.label}, {usual}",
+        "back": f"back to {alert.share:.0%} {alert.label}",
     }[alert.direction]
     return {"group": alert.group, "direction": alert.direction, "start": alert.window.start, "words": words}

@@ -1,4 +1,4 @@
-"""What the workers' `/metrics` say: rates, lag, latency, batches, dead letters. Pure: callers pass the time."""
+"""Workers' rates, lag, latency, batches and dead letters, from their `/metrics`. Pure: callers pass the time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 def snapshot(at: float, samples: Iterable[Sample]) -> Snapshot:
-    """From the samples of one page; what it does not have is 0."""
+    """From the samples of one page; metrics that it does not have are 0."""
     by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
     for name, labels, value in samples:
         by_name.setdefault(name, []).append((labels, value))
@@ -71,7 +71,7 @@ def snapshot(at: float, samples: Iterable[Sample]) -> Snapshot:
 
 
 def since(earlier: Buckets, later: Buckets) -> Buckets:
-    """The buckets of what came in between."""
+    """The buckets of the observations in between."""
     return {bound: count - earlier.get(bound, 0.0) for bound, count in later.items()}
 
 
@@ -94,7 +94,7 @@ def quantile(buckets: Buckets, share: float) -> float | None:
 
 
 def shape(buckets: Buckets) -> list[tuple[str, int]]:
-    """Each bucket's own count, by the name of its upper bound."""
+    """Each bucket's own count, by its upper bound in words."""
     bounds, below, found = sorted(buckets), 0.0, []
     for bound in bounds:
         found.append(("more" if bound == float("inf") else f"{bound:g}", int(buckets[bound] - below)))
@@ -107,14 +107,14 @@ class Worker:
     """One worker over the last minutes."""
 
     url: str
-    error: str | None = "not asked yet"
+    error: str | None = "not read yet"
     snapshots: deque[Snapshot] = field(default_factory=deque)
     points: deque[tuple[float, float, float, float | None, float | None]] = field(
         default_factory=lambda: deque(maxlen=_KEPT)
     )
 
     def observe(self, now: Snapshot) -> None:
-        """Take in what the worker says; smaller counters are those of a new process."""
+        """Add a snapshot; counters that have become smaller are those of a new process."""
         if self.snapshots and sum(now.records.values()) < sum(self.snapshots[-1].records.values()):
             self.snapshots.clear()
         self.error = None
@@ -163,15 +163,15 @@ class Worker:
 
 @dataclass
 class Workers:
-    """All workers of the settings; `version` rises when they have been asked again."""
+    """All workers of the settings; `version` rises whenever they have been read again."""
 
     workers: list[Worker]
     version: int = 0
 
     def points(self, after: float) -> list[list[float | None]]:
-        """Time, reviews a second, lag and latencies of all workers together, from after a time on.
+        """Time, reviews a second, lag and latencies of all workers together, after a time.
 
-        Workers are asked at the same times. Of latencies the worst worker's count.
+        Workers are read at the same times. Of the latencies, the worst worker's is taken.
         """
         merged: dict[int, list[tuple[float, float, float, float | None, float | None]]] = {}
         for worker in self.workers:

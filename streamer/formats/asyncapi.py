@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from streamer.events import Reason
 from streamer.formats.cloudevents import DECISION_TYPE, RESULT_TYPE, STRUCTURED
 from streamer.formats.schema import LabelledReview, ModerationDecision
+from streamer.labels import UNCERTAIN
 from streamer.trends.schema import component_schemas
 
 
@@ -122,7 +123,7 @@ def _messages() -> dict[str, Any]:
         "undoneVerdict": _message("A null value: takes the decision back.", json, "Tombstone", "VerdictHeaders"),
         "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
         "trendAlert": _message(
-            "A group's share of negative has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+            "A group's share of a label has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
         ),
     }
 
@@ -184,7 +185,7 @@ _REVIEW: dict[str, Any] = {
     "description": "The fields' paths are settings (`input.*_field`); other fields are ignored.",
     "required": ["text"],
     "properties": {
-        "text": {"type": "string", "description": "The review; blank ones are labelled `uncertain`."},
+        "text": {"type": "string", "description": f"The review; blank ones are labelled `{UNCERTAIN}`."},
         "id": {"description": "A string, number or boolean; anything else counts as none."},
         "event_time": {
             "type": ["string", "number"],

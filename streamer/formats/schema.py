@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from streamer.events import Action
 from streamer.formats.cloudevents import RESULT_TYPE
+from streamer.labels import LABEL_NAME, UNCERTAIN
 
 SCHEMA_ID = f"urn:sentiment-streamer:{RESULT_TYPE.decode()}"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,7 +57,7 @@ class EvidenceWeight(TypedDict):
     token: str
     weight: Annotated[
         float,
-        Field(description="Share of the calibrated logit: above 0 speaks for positive, below for negative."),
+        Field(description="Share of the calibrated logit: above 0 speaks for labels of a higher value."),
     ]
 
 
@@ -71,8 +72,8 @@ class LabelledReview(TypedDict):
     label: Annotated[
         str,
         Field(
-            min_length=1,
-            description="One of the model's labels, or `uncertain` where it does not decide or the text is blank.",
+            pattern=LABEL_NAME,
+            description=f"One of the model's labels, or `{UNCERTAIN}` where it does not decide or the text is blank.",
         ),
     ]
     score: Annotated[
@@ -123,7 +124,7 @@ class PredictedEvent(TypedDict):
     """The result of the review, as the service published it."""
 
     label: str
-    score: Annotated[float, Field(ge=0, le=1, description="P(positive), calibrated.")]
+    score: Annotated[float, Field(ge=0, le=1, description="Expected value of the label, calibrated.")]
     model: ModelName
     rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
 
@@ -133,9 +134,7 @@ class ModerationDecision(TypedDict):
     """A person's decision on a review: the value of a message on the verdict topic."""
 
     action: Literal["allow", "block"]
-    label: NotRequired[
-        Annotated[Literal["positive", "negative"], Field(description="The label that the person gave, if any.")]
-    ]
+    label: NotRequired[Annotated[str, Field(pattern=LABEL_NAME, description="The label that the person gave, if any.")]]
     by: Annotated[str, Field(min_length=1, description="Who decided.")]
     at: Annotated[Time, Field(description="When. UTC.")]
     source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]

@@ -1,26 +1,38 @@
-"""Everything that speaks to Kafka: the only user of aiokafka.
+"""Everything that speaks to Kafka, and the only user of aiokafka.
 
-consumer: reads records with pause and resume, tells of rebalances, commits.
-producer: publishes releases in batches; at-least-once delivery.
-patches: workarounds for aiokafka.
-counts: publishes trends with each commit. latest: the last message of each source of them.
-security: TLS and SASL. topic_reader: reads a topic outside of any group.
-check: what `streamer check` asks the cluster.
+| module | what is in it |
+|---|---|
+| source | the consumer: reads records, runs rebalance callbacks, commits |
+| producer | the publisher: sends messages in batches |
+| at_least_once | delivery that publishes, then commits |
+| exactly_once | delivery by transactions |
+| transactions, transaction_state | the transactions of one input partition, and their states |
+| transactional_ids | what exactly-once delivery asks between transactions |
+| topic_reader | reads a topic outside of any group, forwards or backwards |
+| cluster | questions to the cluster; creates topics |
+| check | what `streamer check` asks |
+| security | TLS and SASL |
+| protocol | requests in versions that aiokafka lacks |
+| patches | every workaround for aiokafka |
+| errors | faults of the cluster |
 """
 
-from streamer.kafka.check.checks import check_cluster, ensure_topics
-from streamer.kafka.check.topics import missing_topics
-from streamer.kafka.counts import TrendDelivery, TrendPublisher
+from streamer.kafka import patches
+from streamer.kafka.at_least_once import AtLeastOnce
+from streamer.kafka.check.checks import check_cluster
+from streamer.kafka.check.topics import ensure_topics, missing_topics
 from streamer.kafka.errors import BrokerUnreachable, KafkaFault, PublishRefused, TopicMissing
 from streamer.kafka.exactly_once import ExactlyOnce
-from streamer.kafka.patches import apply
-from streamer.kafka.producer import AtLeastOnce, Publisher
+from streamer.kafka.producer import BATCH_BYTES, Publisher
 from streamer.kafka.security import client_options
 from streamer.kafka.source import Consumer
-from streamer.kafka.topic_reader import TopicReader
+from streamer.kafka.topic_reader import BackwardReader, TopicReader, read_backwards
+from streamer.kafka.transactions import TransactionParticipant
 
 __all__ = [
+    "BATCH_BYTES",
     "AtLeastOnce",
+    "BackwardReader",
     "BrokerUnreachable",
     "Consumer",
     "ExactlyOnce",
@@ -29,12 +41,12 @@ __all__ = [
     "Publisher",
     "TopicMissing",
     "TopicReader",
-    "TrendDelivery",
-    "TrendPublisher",
+    "TransactionParticipant",
     "check_cluster",
     "client_options",
     "ensure_topics",
     "missing_topics",
+    "read_backwards",
 ]
 
-apply()
+patches.apply()

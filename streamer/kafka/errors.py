@@ -1,4 +1,4 @@
-"""Faults of the cluster: they stop the service, and nothing is committed that was not published."""
+"""Faults of the cluster. They stop the service, and no offset is committed whose results were not published."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from aiokafka.errors import ClusterAuthorizationFailedError
 
 
 class KafkaFault(Exception):
-    """The cluster cannot be worked with; the message says what and where."""
+    """The service cannot work with the cluster. The message says what is wrong, and where."""
 
 
 class BrokerUnreachable(KafkaFault):
-    """No broker answered, or none let us in."""
+    """No broker answered, or none accepted this client."""
 
 
 class NotIdempotent(KafkaFault):
-    """This client may not have a producer id: what it lacks is an ACL, which Kafka's own message does not name."""
+    """This client may not have a producer id. Kafka's own message does not name the ACL that is missing."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -24,19 +24,24 @@ class NotIdempotent(KafkaFault):
 
 
 def unreachable(servers: str, error: BaseException) -> KafkaFault:
-    """The fault for an error while connecting to the bootstrap servers; `streamer check` says more."""
+    """The fault for an error while connecting to the bootstrap servers. `streamer check` finds out more."""
     if isinstance(error, ClusterAuthorizationFailedError):
         return NotIdempotent()
-    why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-    if "Unable to bootstrap" in why:  # aiokafka's, with the addresses as Python writes them; its log has the cause.
-        why = "none of them can be reached and lets us in"
+    reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+    if "Unable to bootstrap" in reason:  # aiokafka logs the cause, and repeats the addresses in this message.
+        reason = "none of them can be reached and lets us in"
     return BrokerUnreachable(
-        f"kafka.bootstrap_servers {servers}: {why}; `streamer check` says which setting to look at"
+        f"kafka.bootstrap_servers {servers}: {reason}; `streamer check` says which setting to look at"
     )
 
 
+def describe(error: BaseException) -> str:
+    """The error's message, or its type if it has none."""
+    return str(error) or type(error).__name__
+
+
 class TopicMissing(KafkaFault):
-    """A topic that is needed is not there."""
+    """A topic that is needed does not exist."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(
@@ -46,4 +51,4 @@ class TopicMissing(KafkaFault):
 
 
 class PublishRefused(KafkaFault):
-    """The broker refused a message for good."""
+    """The broker refused a message, and would refuse it again."""

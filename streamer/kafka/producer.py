@@ -1,10 +1,10 @@
-"""Publishes messages in batches: one future a batch instead of one a message, in order per partition."""
+"""Publishes messages in batches: one future for a batch instead of one for each message, in order per partition."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,34 +12,34 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 
-from streamer.events import CommitOutcome, Message, TopicPartition
+from streamer.events import Message
 from streamer.kafka.errors import PublishRefused, TopicMissing, unreachable
+from streamer.kafka.patches import mark_retrieved
 from streamer.kafka.security import client_options
-from streamer.kafka.source import Consumer
 from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# Well below the broker's default limit of 1 MiB a batch; one message alone may be larger.
+# Well below the broker's default limit of 1 MiB for a batch. A single message may be larger.
 BATCH_BYTES = 512 * 1024
 _RETRY_SECONDS = 0.5
 
 
-@lru_cache(maxsize=65_536)  # aiokafka's murmur2 is pure Python, and keys come again.
+@lru_cache(maxsize=65_536)  # aiokafka's murmur2 is pure Python, and keys repeat.
 def _hash(key: bytes) -> int:
     hashed: int = murmur2(key)
     return hashed & 0x7FFFFFFF
 
 
 def partition_for(message: Message, partitions: int) -> int:
-    """Kafka's default partitioner (murmur2 of the key); without a key, the source's partition."""
+    """Kafka's default partitioner: murmur2 of the key. A message without a key goes by its source's partition."""
     if message.partition is not None and message.partition < partitions:
         return message.partition
     return (message.source_partition if message.key is None else _hash(message.key)) % partitions
 
 
 class Publisher:
-    """An idempotent producer with acks=all: what is acknowledged is replicated, once and in order."""
+    """An idempotent producer with acks=all: acknowledged messages are replicated, once and in order."""
 
     def __init__(self, kafka: KafkaSettings, compression: str) -> None:
         self._bootstrap = kafka.bootstrap_servers
@@ -53,9 +53,9 @@ class Publisher:
         )
 
     async def start(self, *topics: str) -> None:
-        """Connect. Raises BrokerUnreachable, or TopicMissing where one of `topics` is not there."""
+        """Connect. Raises BrokerUnreachable, or TopicMissing if one of `topics` does not exist."""
         try:
-            # aiokafka itself tries without an end where a broker cannot be reached at the address that it advertises.
+            # aiokafka itself never stops trying when a broker cannot be reached at the address that it advertises.
             async with asyncio.timeout(self._request_timeout):
                 await self._producer.start()
                 existing = (await self._producer.client.fetch_all_metadata()).topics()
@@ -72,23 +72,23 @@ class Publisher:
         await self._producer.stop()
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Hand messages over, in this order; the awaitable returned ends once all are acknowledged.
+        """Hand messages to the producer, in this order. The awaitable returned ends once all are acknowledged.
 
-        Errors that may pass are retried, in order. The awaitable raises PublishRefused where the broker refuses a
-        message for good, or a partition has had no leader for the request timeout: what came after it may have been
-        published, so nothing after it may be committed.
+        Errors that may pass are retried, in order. The awaitable raises PublishRefused if the broker refuses a
+        message for good, or a partition has had no leader for the request timeout. Later messages may have been
+        published then, so nothing after the refused one may be committed.
         """
         return await send_batches(self._producer, messages)
 
 
 async def send_batches(producer: AIOKafkaProducer, messages: Sequence[Message]) -> Acknowledgement:
-    """Give messages to a producer, in this order, waiting as long as the broker takes nothing.
+    """Hand messages to a producer, in this order, and wait as long as the broker accepts nothing.
 
-    Raises PublishRefused with Kafka's error as its cause; some of the messages may have gone out then.
+    Raises PublishRefused with Kafka's error as its cause; some of the messages may have been sent by then.
     """
     grouped: dict[tuple[str, int], list[Message]] = {}
     for message in messages:
-        count = await _partitions(producer, message.topic)
+        count = await _partition_count(producer, message.topic)
         grouped.setdefault((message.topic, partition_for(message, count)), []).append(message)
     futures: list[tuple[str, asyncio.Future[Any]]] = []
     for (topic, partition), group in grouped.items():
@@ -97,19 +97,19 @@ async def send_batches(producer: AIOKafkaProducer, messages: Sequence[Message]) 
             if not _append(batch, message):
                 futures.append((topic, await _send_batch(producer, batch, topic, partition)))
                 batch = producer.create_batch()
-                _append(batch, message)  # The first of a batch always fits.
+                _append(batch, message)  # The first message of a batch always fits.
         futures.append((topic, await _send_batch(producer, batch, topic, partition)))
     return Acknowledgement(futures)
 
 
-async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
-    known = producer.client.cluster.partitions_for_topic(topic)
-    if known is None:
+async def _partition_count(producer: AIOKafkaProducer, topic: str) -> int:
+    partitions = producer.client.cluster.partitions_for_topic(topic)
+    if partitions is None:
         try:
-            known = await producer.partitions_for(topic)
+            partitions = await producer.partitions_for(topic)
         except KafkaError as error:
             raise PublishRefused(f"topic {topic!r}: {error}") from error
-    return len(known)
+    return len(partitions)
 
 
 async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
@@ -117,9 +117,9 @@ async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partit
         try:
             future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
         except KafkaError as error:
-            # No room in the queue within the request timeout, or no metadata: the broker is away. Wait on.
+            # The queue was full for the request timeout, or there is no metadata: the broker is away. Wait for it.
             if isinstance(error, KafkaTimeoutError) or error.retriable:
-                log.warning("topic %s: the broker takes nothing, trying again", topic)
+                log.warning("topic %s: the broker accepts nothing, trying again", topic)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             raise PublishRefused(f"topic {topic!r}: {error}") from error
@@ -128,12 +128,12 @@ async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partit
 
 
 class Acknowledgement:
-    """Awaits a send's futures; unlike a coroutine, it may be dropped without being awaited, or awaited again.
+    """Awaits the futures of a send. Unlike a coroutine, it may be dropped without being awaited, or awaited again.
 
     Raises PublishRefused with Kafka's error as its cause.
     """
 
-    def __init__(self, futures: Sequence[tuple[str, asyncio.Future[Any]]]) -> None:
+    def __init__(self, futures: Sequence[tuple[str, asyncio.Future[Any]]] = ()) -> None:
         self._futures = futures
         for _, future in futures:
             future.add_done_callback(mark_retrieved)
@@ -142,13 +142,13 @@ class Acknowledgement:
         return self._wait().__await__()
 
     def errors(self) -> list[BaseException]:
-        """What has come back as refused so far."""
+        """The errors that have come back so far."""
         done = (future for _, future in self._futures if future.done() and not future.cancelled())
         return [error for future in done if (error := future.exception()) is not None]
 
     async def _wait(self) -> None:
         if self._futures:
-            # Not gather, which cancels what it waits for: an acknowledgement may be awaited again.
+            # Not gather, which would cancel the futures with this call: an acknowledgement may be awaited again.
             await asyncio.wait([future for _, future in self._futures])
         for topic, future in self._futures:
             error = future.exception()
@@ -158,45 +158,9 @@ class Acknowledgement:
                 raise error
 
 
-def mark_retrieved(future: asyncio.Future[Any]) -> None:
-    """Else asyncio would complain of an error that nobody asked for."""
-    if not future.cancelled():
-        future.exception()
-
-
 def _append(batch: Any, message: Message) -> bool:
+    """False if the batch is full."""
     appended = batch.append(
         timestamp=message.timestamp, key=message.key, value=message.value, headers=list(message.headers)
     )
     return appended is not None
-
-
-class AtLeastOnce:
-    """Delivery that may repeat but never loses: publish, wait for the acknowledgement, then commit."""
-
-    def __init__(self, publisher: Publisher, consumer: Consumer) -> None:
-        self._publisher = publisher
-        self._consumer = consumer
-
-    async def start(self, *topics: str) -> None:
-        """See Publisher.start."""
-        await self._publisher.start(*topics)
-
-    async def stop(self) -> None:
-        """See Publisher.stop."""
-        await self._publisher.stop()
-
-    async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The committed offsets that the consumer has found are right."""
-        return {}
-
-    async def revoked(self, _: Sequence[TopicPartition]) -> None:
-        """What was published stays."""
-
-    async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
-        """See Publisher.send."""
-        return await self._publisher.send(messages)
-
-    async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """See Consumer.commit."""
-        return await self._consumer.commit(positions)

@@ -1,7 +1,8 @@
-"""Requests in versions that aiokafka does not have; the fields are named as Kafka's message definitions name them.
+"""Requests in versions that aiokafka lacks. Their fields have the names of Kafka's message definitions.
 
-Two with what KIP-430 added to them, `authorized_operations`, in the last versions before the protocol's flexible ones:
-older brokers are asked in the version before, and tell less. One with KIP-447's `require_stable`.
+- Metadata and DescribeGroups with KIP-430's `authorized_operations`. Older brokers get the version before, which does
+  not have it.
+- OffsetFetch with KIP-447's `require_stable`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 from aiokafka.errors import for_code
-from aiokafka.protocol.admin import DescribeGroupsRequest_v2, DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
+from aiokafka.protocol.admin import DescribeGroupsRequest_v2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.types import (
@@ -28,13 +29,15 @@ from aiokafka.protocol.types import (
 )
 
 from streamer.events import TopicPartition
+from streamer.kafka.patches import DescribeGroupsRequest_v3
 
-_SILENT = -(1 << 31)
-_UNSTABLE = 88  # UNSTABLE_OFFSET_COMMIT, a transaction over this offset is being ended; not in aiokafka's list.
+_NOT_REPORTED = -(1 << 31)  # The default of `authorized_operations`.
+# Error code UNSTABLE_OFFSET_COMMIT, which aiokafka does not know: a transaction that commits this offset is ending.
+_UNSTABLE_OFFSET_COMMIT = 88
 
 
 class Operation(IntEnum):
-    """What an ACL may allow, by its code in the protocol: those that matter to us."""
+    """The operations of ACLs that matter to us, with their codes in the protocol."""
 
     READ = 3
     WRITE = 4
@@ -42,12 +45,12 @@ class Operation(IntEnum):
     DESCRIBE = 8
 
 
-def operations(bits: int) -> frozenset[Operation] | None:
-    """What an `authorized_operations` field allows: bit n stands for the operation with code n.
+def authorized_operations(bits: int) -> frozenset[Operation] | None:
+    """The operations of an `authorized_operations` field, in which bit n stands for the operation with code n.
 
-    None where the broker keeps silent, as the protocol's default says.
+    None if the broker did not report them.
     """
-    return None if bits == _SILENT else frozenset(operation for operation in Operation if bits >> operation & 1)
+    return None if bits == _NOT_REPORTED else frozenset(operation for operation in Operation if bits >> operation & 1)
 
 
 class MetadataResponse_v8(Response):  # type: ignore[misc]  # aiokafka ships no types.
@@ -95,8 +98,8 @@ class MetadataRequest_v8(RequestStruct):  # type: ignore[misc]
     )
 
 
-class TopicsRequest(Request[MetadataRequest_v5 | MetadataRequest_v8]):  # type: ignore[misc]
-    """Metadata of the topics named; asking creates none of them."""
+class TopicMetadataRequest(Request[MetadataRequest_v5 | MetadataRequest_v8]):  # type: ignore[misc]
+    """Metadata of the named topics, none of which it creates."""
 
     API_KEY = 3
 
@@ -107,11 +110,7 @@ class TopicsRequest(Request[MetadataRequest_v5 | MetadataRequest_v8]):  # type: 
         return struct(self._names, False) if struct is MetadataRequest_v5 else struct(self._names, False, False, True)
 
 
-class DescribeGroupsRequest_v3_told(DescribeGroupsRequest_v3):  # type: ignore[misc]
-    RESPONSE_TYPE = DescribeGroupsResponse_v3  # aiokafka 0.14 reads the answer as version 2: without the field.
-
-
-class GroupRequest(Request[DescribeGroupsRequest_v2 | DescribeGroupsRequest_v3_told]):  # type: ignore[misc]
+class DescribeGroupRequest(Request[DescribeGroupsRequest_v2 | DescribeGroupsRequest_v3]):  # type: ignore[misc]
     """The description of one group."""
 
     API_KEY = 15
@@ -123,7 +122,7 @@ class GroupRequest(Request[DescribeGroupsRequest_v2 | DescribeGroupsRequest_v3_t
         return struct([self._group]) if struct is DescribeGroupsRequest_v2 else struct([self._group], True)
 
 
-class OffsetsResponse_v7(Response):  # type: ignore[misc]  # aiokafka ships no types.
+class OffsetFetchResponse_v7(Response):  # type: ignore[misc]  # aiokafka ships no types.
     API_KEY = 9
     API_VERSION = 7
     SCHEMA = Schema(
@@ -151,11 +150,11 @@ class OffsetsResponse_v7(Response):  # type: ignore[misc]  # aiokafka ships no t
     )
 
 
-class OffsetsRequest_v7(RequestStruct):  # type: ignore[misc]
+class OffsetFetchRequest_v7(RequestStruct):  # type: ignore[misc]
     API_KEY = 9
     API_VERSION = 7
     FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = OffsetsResponse_v7
+    RESPONSE_TYPE = OffsetFetchResponse_v7
     SCHEMA = Schema(
         ("group_id", CompactString()),
         (
@@ -167,28 +166,29 @@ class OffsetsRequest_v7(RequestStruct):  # type: ignore[misc]
     )
 
 
-class OffsetsRequest(Request[OffsetsRequest_v7]):  # type: ignore[misc]
-    """OffsetFetch in the version that knows `require_stable`, which aiokafka's does not."""
+class OffsetFetchRequest(Request[OffsetFetchRequest_v7]):  # type: ignore[misc]
+    """The committed offsets of a group."""
 
     API_KEY = 9
 
-    def __init__(self, group: str, partitions: Sequence[TopicPartition], stable: bool) -> None:
+    def __init__(self, group: str, partitions: Sequence[TopicPartition], require_stable: bool) -> None:
         topics: dict[str, list[int]] = {}
-        for topic, number in partitions:
-            topics.setdefault(topic, []).append(number)
-        self._fields: tuple[Any, ...] = group, [(topic, numbers, {}) for topic, numbers in topics.items()], stable, {}
+        for topic, partition in partitions:
+            topics.setdefault(topic, []).append(partition)
+        by_topic: list[Any] = [(topic, indexes, {}) for topic, indexes in topics.items()]
+        self._fields: tuple[Any, ...] = group, by_topic, require_stable, {}
 
     def build(self, struct: Any) -> Any:
         return struct(*self._fields)
 
 
-def offsets_of(answer: Any) -> dict[TopicPartition, int] | None:
-    """None where some are not stable yet. Raises KafkaError."""
-    offsets, codes = {}, {answer.error_code}
-    for topic, partitions, _ in answer.topics:
-        for number, offset, _, _, code, _ in partitions:
-            offsets[TopicPartition(topic, number)] = offset
+def committed_offsets(response: Any) -> dict[TopicPartition, int] | None:
+    """The offsets of an OffsetFetch response; None if some are not stable yet. Raises KafkaError."""
+    offsets, codes = {}, {response.error_code}
+    for topic, partitions, _ in response.topics:
+        for partition, offset, _, _, code, _ in partitions:
+            offsets[TopicPartition(topic, partition)] = offset
             codes.add(code)
-    for code in codes - {0, _UNSTABLE}:
+    for code in codes - {0, _UNSTABLE_OFFSET_COMMIT}:
         raise for_code(code)()
-    return None if _UNSTABLE in codes else offsets
+    return None if _UNSTABLE_OFFSET_COMMIT in codes else offsets

@@ -1,4 +1,4 @@
-"""Reads records as a member of a consumer group, and commits where the group is."""
+"""Reads records as a member of a consumer group, and commits the group's offsets."""
 
 from __future__ import annotations
 
@@ -21,60 +21,91 @@ from aiokafka.errors import (
 )
 
 from streamer.events import CommitOutcome, Record, TopicPartition
-from streamer.kafka.errors import KafkaFault, TopicMissing, unreachable
+from streamer.kafka.errors import KafkaFault, TopicMissing, describe, unreachable
+from streamer.kafka.patches import fetch_task_ended, group_generation, known_positions, stop_consumer
+from streamer.kafka.records import to_record
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# The group moved on: what we have belongs to somebody else by now, or soon will.
-_MOVED_ON = (
+# The group has rebalanced, or is about to: the partitions are another member's.
+_REBALANCED = (
     CommitFailedError,
     IllegalGenerationError,
     IllegalStateError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
-_REFUSED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+_NOT_AUTHORIZED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 _RETRY_SECONDS = 0.5
 
-Rebalanced = Callable[[Sequence[TopicPartition]], Awaitable[None]]
+RebalanceCallback = Callable[[Sequence[TopicPartition]], Awaitable[None]]
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
-    """Passes rebalances on; keeps what they raise, since aiokafka would swallow it.
+class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
+    """Runs the callbacks of a rebalance, and holds records back until their partition's callback has ended.
 
-    settled: no rebalance is being passed on. announced: partitions whose assignment was, to its end. early: records
-    that aiokafka handed out before that.
+    | a partition is | from | until | its records are |
+    |---|---|---|---|
+    | assigning | aiokafka assigned it | `on_assigned` has ended | held back: aiokafka returns them already (#738) |
+    | ready | then | it is revoked | handed out, those held back first |
+    | revoked | `on_revoked` begins | it is assigned again | dropped |
     """
 
-    def __init__(self, on_assigned: Rebalanced, on_revoked: Rebalanced) -> None:
+    def __init__(self, on_assigned: RebalanceCallback, on_revoked: RebalanceCallback) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        self.settled = asyncio.Event()
-        self.settled.set()
-        self.announced: frozenset[TopicPartition] = frozenset()
-        self.early: dict[TopicPartition, list[Record]] = {}
-        self.error: Exception | None = None
+        self._no_callback_runs = asyncio.Event()
+        self._no_callback_runs.set()
+        self._ready: frozenset[TopicPartition] = frozenset()
+        self._held_back: dict[TopicPartition, list[Record]] = {}
+        self._error: Exception | None = None
 
     async def on_partitions_assigned(self, assigned: set[KafkaPartition]) -> None:
-        await self._pass_on(self._on_assigned, assigned)
-        self.announced |= {TopicPartition(*partition) for partition in assigned}
+        await self._run(self._on_assigned, assigned)
+        self._ready |= {TopicPartition(*partition) for partition in assigned}
 
     async def on_partitions_revoked(self, revoked: set[KafkaPartition]) -> None:
-        self.announced -= {TopicPartition(*partition) for partition in revoked}
+        self._ready -= {TopicPartition(*partition) for partition in revoked}
         for partition in revoked:
-            self.early.pop(TopicPartition(*partition), None)
-        await self._pass_on(self._on_revoked, revoked)
+            self.drop(TopicPartition(*partition))
+        await self._run(self._on_revoked, revoked)
 
-    async def _pass_on(self, callback: Rebalanced, partitions: set[KafkaPartition]) -> None:
-        self.settled.clear()
+    async def _run(self, callback: RebalanceCallback, partitions: set[KafkaPartition]) -> None:
+        self._no_callback_runs.clear()
         try:
             await callback([TopicPartition(*partition) for partition in sorted(partitions)])
         except Exception as error:
-            self.error = error
+            self._error = error  # aiokafka would only log it.
         finally:
-            self.settled.set()
+            self._no_callback_runs.set()
+
+    def raise_error(self) -> None:
+        """Raise what a callback raised."""
+        if self._error is not None:
+            raise self._error
+
+    async def callback_runs_after(self, wait: float) -> bool:
+        """Whether a callback runs; if so, wait up to `wait` seconds for its end first."""
+        if self._no_callback_runs.is_set():
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._no_callback_runs.wait()
+        return True
+
+    def hand_out(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, list[Record]]:
+        """The records of ready partitions, those held back first; the others are held back."""
+        if not self._held_back and fetched.keys() <= self._ready:
+            return fetched
+        for partition, records in fetched.items():
+            self._held_back.setdefault(partition, []).extend(records)
+        return {partition: self._held_back.pop(partition) for partition in self._ready & self._held_back.keys()}
+
+    def drop(self, partition: TopicPartition) -> None:
+        """Forget the records held back."""
+        self._held_back.pop(partition, None)
 
 
 class Consumer:
@@ -85,7 +116,7 @@ class Consumer:
         self._max_poll_records = kafka.max_poll_records
         self._request_timeout = kafka.request_timeout_ms / 1000
         self._bootstrap = kafka.bootstrap_servers
-        self._listener: _Listener | None = None
+        self._listener: _RebalanceListener | None = None
         self._consumer = AIOKafkaConsumer(
             **client_options(kafka),
             group_id=kafka.group_id,
@@ -94,19 +125,19 @@ class Consumer:
             enable_auto_commit=False,
             session_timeout_ms=kafka.session_timeout_ms,
             heartbeat_interval_ms=kafka.heartbeat_interval_ms,
-            # aiokafka's default is the session timeout: a worker that drains would hold up the rebalance for less.
+            # aiokafka's default is the session timeout, which is less than a worker may take to drain.
             rebalance_timeout_ms=kafka.rebalance_timeout_ms,
             isolation_level="read_committed",
         )
 
-    async def start(self, on_assigned: Rebalanced, on_revoked: Rebalanced) -> None:
+    async def start(self, on_assigned: RebalanceCallback, on_revoked: RebalanceCallback) -> None:
         """Connect and join the group.
 
         on_revoked is awaited before the group goes on without these partitions: it may still commit.
-        Raises BrokerUnreachable, or TopicMissing where the topic is not there.
+        Raises BrokerUnreachable, or TopicMissing if the topic does not exist.
         """
         try:
-            # aiokafka itself tries without an end where a broker cannot be reached at the address that it advertises.
+            # aiokafka itself never stops trying when a broker cannot be reached at the address that it advertises.
             async with asyncio.timeout(self._request_timeout):
                 await self._consumer.start()
                 if self._topic not in await self._consumer.topics():
@@ -116,61 +147,44 @@ class Consumer:
             if isinstance(error, KafkaError | OSError):
                 raise unreachable(self._bootstrap, error) from None
             raise
-        self._listener = _Listener(on_assigned, on_revoked)
+        self._listener = _RebalanceListener(on_assigned, on_revoked)
         self._consumer.subscribe([self._topic], listener=self._listener)
 
     async def stop(self) -> None:
-        """Leave the group and close the connections. Offsets must have been committed before."""
-        try:
-            await self._consumer.stop()
-        except asyncio.CancelledError:
-            # aiokafka lets the cancellation of its own fetch task out, where a broker is away, and stays open.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            await self._consumer._client.close()
+        """Leave the group and close the connections. Commit before this."""
+        await stop_consumer(self._consumer)
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """The next records by partition, in order; nothing after `wait` seconds without any.
 
         It may take longer while the group rebalances. Raises what a rebalance callback raised, and KafkaFault
-        where reading is not allowed.
+        if reading is not allowed.
         """
         listener = self._listener
         if listener is None:
             raise RuntimeError("poll before start")
-        if listener.error is not None:
-            raise listener.error
-        if not listener.settled.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await listener.settled.wait()
+        listener.raise_error()
+        if await listener.callback_runs_after(wait):
             return {}
-        if self._consumer._fetcher.error_future.done():
-            # Polls would be empty for ever, while heartbeats keep the partitions with us.
-            raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has died")
+        if fetch_task_ended(self._consumer):
+            raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has ended")
         try:
             # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
-        except _REFUSED as error:
+        except _NOT_AUTHORIZED as error:
             raise KafkaFault(f"not allowed to read {self._topic!r} in this group: {error}") from None
         except KafkaError as error:
             if not error.retriable:
-                # aiokafka may have moved on past records that it then did not hand out: nothing more may be committed.
+                # aiokafka may have moved past records without returning them: nothing more may be committed.
                 raise KafkaFault(f"reading {self._topic!r} failed: {error}") from None
             log.warning("reading %s failed, trying again: %s", self._topic, error)
             await asyncio.sleep(_RETRY_SECONDS)
             return {}
-        fetched = {
-            TopicPartition(*partition): [
-                Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records
-            ]
-            for partition, records in polled.items()
-        }
-        return _in_time(fetched, listener)
+        fetched = {TopicPartition(*partition): [to_record(r) for r in records] for partition, records in polled.items()}
+        return listener.hand_out(fetched)
 
     def pause(self) -> int:
-        """Stop fetching from all assigned partitions; returns how many. Polling must go on."""
+        """Stop fetching from all assigned partitions; returns how many there are. Polling must go on."""
         assigned = self._consumer.assignment()
         self._consumer.pause(*(assigned - self._consumer.paused()))
         return len(assigned)
@@ -183,49 +197,36 @@ class Consumer:
         """Go on from these offsets instead of the committed ones that were found."""
         for partition, position in positions.items():
             if self._listener is not None:
-                self._listener.early.pop(partition, None)
+                self._listener.drop(partition)
             self._consumer.seek(KafkaPartition(*partition), position)
 
     @property
     def generation(self) -> int:
-        """Of our membership in the group: each rebalance has a higher one; 0 where we are no member."""
-        return max(0, getattr(self._consumer._coordinator, "generation", 0))
+        """The group's generation, which each rebalance raises; 0 when this is no member."""
+        return group_generation(self._consumer)
 
     def watermarks(self) -> dict[TopicPartition, int]:
-        """End offset of each assigned partition, as far as it is known."""
+        """The end offset of each assigned partition, as far as it is known."""
         ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
         return {TopicPartition(*tp): end for tp, end in ends.items() if end is not None}
 
     def positions(self) -> dict[TopicPartition, int]:
-        """Next offset to be handed out of each assigned partition, past transaction markers; as far as it is known."""
-        subscription = self._consumer._subscription.subscription
-        if subscription is None or subscription.assignment is None:
-            return {}
-        states = {tp: subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
-        return {TopicPartition(*tp): state.position for tp, state in states.items() if state.has_valid_position}
+        """The next offset to read of each assigned partition, past transaction markers, as far as it is known."""
+        return {TopicPartition(*tp): position for tp, position in known_positions(self._consumer).items()}
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """Commit the next offset of each partition. Never fatal, except KafkaFault where it is not allowed."""
+        """Commit the next offset of each partition. Raises KafkaFault if that is not allowed, and nothing else."""
         offsets = {KafkaPartition(*partition): position for partition, position in positions.items()}
         try:
-            # aiokafka itself retries without an end while the coordinator is away.
+            # aiokafka itself never stops trying while the coordinator is away.
             async with asyncio.timeout(self._request_timeout):
                 await self._consumer.commit(offsets)
-        except _MOVED_ON as error:
-            log.info("commit skipped, the group has moved on: %s", type(error).__name__)
+        except _REBALANCED as error:
+            log.info("commit skipped, the group has rebalanced: %s", type(error).__name__)
             return CommitOutcome.SKIPPED
-        except _REFUSED as error:
+        except _NOT_AUTHORIZED as error:
             raise KafkaFault(f"not allowed to commit in this group: {error}") from None
         except (KafkaError, TimeoutError) as error:
-            log.warning("commit failed, trying again: %s", str(error) or type(error).__name__)
+            log.warning("commit failed, trying again: %s", describe(error))
             return CommitOutcome.FAILED
         return CommitOutcome.DONE
-
-
-def _in_time(fetched: dict[TopicPartition, list[Record]], listener: _Listener) -> dict[TopicPartition, list[Record]]:
-    """Keep back what aiokafka hands out while an assignment is still being passed on: it would be dropped, and lost."""
-    if not listener.early and fetched.keys() <= listener.announced:
-        return fetched
-    for partition, records in fetched.items():
-        listener.early.setdefault(partition, []).extend(records)
-    return {partition: listener.early.pop(partition) for partition in listener.announced & listener.early.keys()}

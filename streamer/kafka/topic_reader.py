@@ -1,10 +1,10 @@
-"""Reads all of one topic beside the groups that share it out: what watch, replay, demo and dashboard follow."""
+"""Reads a topic outside of any consumer group: forwards (watch, replay, demo, dashboard), or backwards from its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Literal, Self
 
@@ -12,20 +12,27 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError
 
-from streamer.events import Record, TopicPartition
+from streamer.events import Message, Record, TopicPartition
 from streamer.kafka.cluster import connected
-from streamer.kafka.errors import KafkaFault, TopicMissing
+from streamer.kafka.errors import KafkaFault, TopicMissing, describe
+from streamer.kafka.patches import cancelled_by_caller, stop_consumer
+from streamer.kafka.producer import partition_for
+from streamer.kafka.protocol import Operation
+from streamer.kafka.records import to_record
 from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
 _FETCH_BYTES, _FETCH_WAIT_MS = 1 << 20, 500  # aiokafka's own defaults.
+# Offsets that are read backwards at first, and how much more each time.
+_FIRST_CHUNK, _CHUNK_GROWTH = 16, 16
+_POLL_MS = 200
 
 
 class TopicReader:
-    """One reader of all partitions of a topic, inside its `async with` block.
+    """Reads all partitions of a topic, inside its `async with` block.
 
-    It is a member of no group, so nobody takes partitions away from it; partitions that the topic gets later are
-    not seen. Entering raises BrokerUnreachable and TopicMissing, everything KafkaFault where the cluster refuses.
+    It is a member of no group, so no rebalance takes partitions away from it. It does not see partitions that are added
+    later. Entering raises BrokerUnreachable and TopicMissing; everything raises KafkaFault if the cluster refuses it.
     """
 
     def __init__(
@@ -39,14 +46,14 @@ class TopicReader:
         fetch_bytes: int = _FETCH_BYTES,
         fetch_wait_ms: int = _FETCH_WAIT_MS,
     ) -> None:
-        """Reading begins at `start`, unless there is
+        """Reading begins at `start`, unless one of these is given:
 
-        since_ms: the first record of that time (milliseconds since the epoch); older ones are left out.
-        group_id: the offsets committed in this group, which `commit` moves on. One such reader at a time: two would
-            read the same, and nothing stops them.
+        since_ms: begin at the first record of that time (milliseconds since the epoch), and leave older ones out.
+        group_id: begin at the offsets committed in this group, which `commit` moves. Nothing keeps a second such reader
+            from reading the same records.
 
-        fetch_bytes: of a partition at a time, about; little for who looks at samples.
-        fetch_wait_ms: how long the broker waits for something to answer; `ends` waits behind that.
+        fetch_bytes: about how much to fetch of a partition at a time.
+        fetch_wait_ms: how long the broker waits for new records before it answers; `ends` waits for that too.
         """
         self._kafka = kafka
         self._topic = topic
@@ -66,7 +73,7 @@ class TopicReader:
         self._consumer = AIOKafkaConsumer(
             **client_options(self._kafka),
             group_id=self._group_id,
-            auto_offset_reset="earliest",  # Where retention has overtaken us.
+            auto_offset_reset="earliest",  # If retention deletes records before they are read.
             enable_auto_commit=False,
             isolation_level="read_committed",
             max_partition_fetch_bytes=self._fetch_bytes,
@@ -74,56 +81,56 @@ class TopicReader:
         )
         self._consumer.assign(self._partitions)
         try:
-            with self._faults():
+            with _faults(self._kafka, self._topic):
                 await self._consumer.start()
-                for partition, offset in (await self._begin()).items():
+                for partition, offset in (await self._start_offsets()).items():
                     self._consumer.seek(partition, offset)
         except BaseException:
-            await self._close()
+            await stop_consumer(self._consumer)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
+        await stop_consumer(self._consumer)
 
-    async def poll(self, wait: float, most: int | None = None) -> list[Record]:
-        """The next records, each partition's in order, at most so many; none after `wait` seconds without any."""
-        most = most or self._kafka.max_poll_records
-        with self._faults():
-            polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=most)
+    async def poll(self, wait: float, max_records: int | None = None) -> list[Record]:
+        """The next records, in order within each partition; none after `wait` seconds without any."""
+        limit = max_records or self._kafka.max_poll_records
+        with _faults(self._kafka, self._topic):
+            polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
         return [
-            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            to_record(r)
             for records in polled.values()
             for r in records
             if self._since_ms is None or r.timestamp >= self._since_ms
         ]
 
     async def positions(self) -> dict[TopicPartition, int]:
-        """The next offset that `poll` looks at in each partition; offsets without a record to read are passed too."""
+        """The next offset that `poll` reads in each partition, past offsets that hold no record."""
         return {TopicPartition(*partition): await self._consumer.position(partition) for partition in self._partitions}
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Where each partition ends right now, by what is committed of transactions."""
-        with self._faults():
+        """The end of each partition now, as far as transactions have ended."""
+        with _faults(self._kafka, self._topic):
             ends = await self._consumer.end_offsets(self._partitions)
         return {TopicPartition(*partition): end for partition, end in ends.items()}
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on from these offsets; what was fetched and not yet polled is forgotten."""
+        """Go on from these offsets; records that were fetched and not polled yet are dropped."""
         for partition, offset in positions.items():
             self._consumer.seek(KafkaPartition(*partition), offset)
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Make the next offset of each partition the group's place to go on from; without a group it cannot."""
-        with self._faults():
-            # aiokafka itself retries without an end while the coordinator is away.
+        """Commit the next offset of each partition in the group; needs a `group_id`."""
+        with _faults(self._kafka, self._topic):
+            # aiokafka itself never stops trying while the coordinator is away.
             async with asyncio.timeout(self._kafka.request_timeout_ms / 1000):
                 await self._consumer.commit({KafkaPartition(*partition): at for partition, at in positions.items()})
 
-    async def _begin(self) -> dict[KafkaPartition, int]:
-        """The offset to begin at in each partition."""
+    async def _start_offsets(self) -> dict[KafkaPartition, int]:
+        """The offset at which reading begins, by partition."""
         consumer, partitions = self._consumer, self._partitions
         first = await consumer.beginning_offsets(partitions)
         if self._group_id is not None:
@@ -131,39 +138,110 @@ class TopicReader:
             return {partition: first[partition] if at is None else at for partition, at in committed.items()}
         if self._since_ms is None and self._start == "beginning":
             return dict(first)
-        ends = await consumer.end_offsets(partitions)  # Before the look-up: what comes in between is not to be lost.
+        ends = await consumer.end_offsets(partitions)  # Before the look-up, to miss nothing that comes in between.
         if self._since_ms is None:
             return dict(ends)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
         if not any(found.values()) and not any(
             (await consumer.offsets_for_times(dict.fromkeys(partitions, 0))).values()
         ):
-            return dict(first)  # Nothing even since 1970: this broker has no index by time.
+            return dict(first)  # Nothing since 1970: this broker has no index by time.
         return {partition: ends[partition] if at is None else at.offset for partition, at in found.items()}
 
-    async def _close(self) -> None:
-        try:
-            await self._consumer.stop()
-        except asyncio.CancelledError:  # Of aiokafka's own tasks, where the broker is away.
-            if _cancelled():
-                raise
 
-    @contextlib.contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except (KafkaError, OSError) as error:
-            why = str(error) or type(error).__name__
-            raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
-        except asyncio.CancelledError:
-            # aiokafka cancels what waits on a connection that is closed.
-            if _cancelled():
-                raise
-            why = "the connection was closed"
-            raise KafkaFault(f"topic {self._topic!r} at {self._kafka.bootstrap_servers}: {why}") from None
+@contextlib.asynccontextmanager
+async def read_backwards(
+    kafka: KafkaSettings, topic: str, seconds: float, max_offsets: int = 20_000
+) -> AsyncIterator[BackwardReader]:
+    """A reader of the topic from its ends as they are now.
+
+    seconds: for how long it may be used. max_offsets: how far back it reads in each partition. Raises
+    BrokerUnreachable, TopicMissing, and KafkaFault if the cluster refuses it or the time is up.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            async with connected(kafka) as cluster:
+                found = await cluster.topic(topic)
+            if found is None:
+                raise TopicMissing(topic)
+            if found.authorized_operations is not None and Operation.READ not in found.authorized_operations:
+                raise KafkaFault(f"topic {topic!r}: not allowed to read it")
+            partitions = [KafkaPartition(topic, number) for number in range(found.partitions)]
+            consumer = AIOKafkaConsumer(
+                **client_options(kafka), group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+            )
+            consumer.assign(partitions)
+            consumer.pause(*partitions)
+            try:
+                with _faults(kafka, topic):
+                    await consumer.start()
+                    beginnings = await consumer.beginning_offsets(partitions)
+                    ends = await consumer.end_offsets(partitions)
+                    limits = {tp: max(beginnings[tp], end - max_offsets) for tp, end in ends.items()}
+                    yield BackwardReader(consumer, limits, ends)
+            finally:
+                await stop_consumer(consumer)
+    except TimeoutError:
+        raise KafkaFault(f"topic {topic!r}: its end was not read within {seconds:g} s") from None
 
 
-def _cancelled() -> bool:
-    """Whether it is this very task that somebody has cancelled."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+class BackwardReader:
+    """Reads the records of a topic's partitions in chunks, the last ones first. Made by `read_backwards`.
+
+    Records of transactions that were aborted, or are still open, are left out.
+    """
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, limits: Mapping[KafkaPartition, int], ends: Mapping[KafkaPartition, int]
+    ) -> None:
+        """limits: the offset before which nothing is read, by partition. ends: the offset at which reading begins."""
+        self._consumer = consumer
+        self._limits = limits
+        self._before = dict(ends)  # Everything from this offset on has been read.
+        self._chunk = dict.fromkeys(ends, _FIRST_CHUNK)
+
+    def partition_for(self, message: Message) -> int:
+        """The partition that a message of this topic is published to."""
+        return partition_for(message, len(self._before))
+
+    async def previous(self, partitions: Collection[int]) -> dict[int, list[Record]]:
+        """The records before those that were read last, in order, by partition: each time about 16 times as many.
+
+        A partition is left out when there is nothing before, or when it has been read as far back as is allowed.
+        """
+        begins: dict[KafkaPartition, int] = {}
+        for tp, before in self._before.items():
+            if tp.partition in partitions and before > self._limits[tp]:
+                begins[tp] = max(self._limits[tp], before - self._chunk[tp])
+                self._chunk[tp] *= _CHUNK_GROWTH
+        records = await self._read(begins)
+        self._before |= begins
+        return {tp.partition: found for tp, found in records.items()}
+
+    async def _read(self, begins: Mapping[KafkaPartition, int]) -> dict[KafkaPartition, list[Record]]:
+        """The records of each of these partitions from its offset on, up to where it has been read already."""
+        found: dict[KafkaPartition, list[Record]] = {partition: [] for partition in begins}
+        for partition, begin in begins.items():
+            self._consumer.seek(partition, begin)
+        unfinished = set(begins)
+        while unfinished:
+            self._consumer.pause(*(self._consumer.assignment() - unfinished))
+            self._consumer.resume(*unfinished)
+            polled = await self._consumer.getmany(*unfinished, timeout_ms=_POLL_MS)
+            for partition, records in polled.items():
+                found[partition] += [to_record(r) for r in records if r.offset < self._before[partition]]
+            unfinished = {tp for tp in unfinished if await self._consumer.position(tp) < self._before[tp]}
+        return found
+
+
+@contextlib.contextmanager
+def _faults(kafka: KafkaSettings, topic: str) -> Iterator[None]:
+    """Turns errors of Kafka and of the network into KafkaFault."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise KafkaFault(f"topic {topic!r} at {kafka.bootstrap_servers}: {describe(error)}") from None
+    except asyncio.CancelledError:
+        if cancelled_by_caller():
+            raise
+        raise KafkaFault(f"topic {topic!r} at {kafka.bootstrap_servers}: the connection was closed") from None

@@ -1,11 +1,11 @@
-"""Taking transactional ids, and asking for committed offsets: what exactly-once delivery does between transactions."""
+"""Initialises transactional ids, and reads committed offsets: what exactly-once delivery does between transactions."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -23,17 +23,18 @@ from aiokafka.errors import (
 )
 
 from streamer.events import TopicPartition
-from streamer.kafka.errors import KafkaFault
-from streamer.kafka.producer import BATCH_BYTES, mark_retrieved
-from streamer.kafka.protocol import OffsetsRequest, offsets_of
+from streamer.kafka.errors import KafkaFault, describe
+from streamer.kafka.producer import BATCH_BYTES
+from streamer.kafka.protocol import OffsetFetchRequest, committed_offsets
+from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
-# No use in trying again.
-REFUSED = (
+# Trying again would not help.
+PERMANENT_ERRORS = (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
     IncompatibleBrokerVersion,
@@ -45,43 +46,45 @@ REFUSED = (
     TransactionalIdAuthorizationFailed,
 )
 RETRY_SECONDS = 0.5
-CLOSE_SECONDS = 1.5  # For each of the three steps of closing: each may hang where a broker does.
-_UNSTABLE_SECONDS = 0.02
+_UNSTABLE_RETRY_SECONDS = 0.02
 
 
 class TransactionClient:
-    """What is asked of them outside of a transaction, again and again until there is an answer or a refusal."""
+    """Requests outside of a transaction. Each is repeated until there is a response, or a permanent error."""
 
-    def __init__(
-        self, kafka: KafkaSettings, options: dict[str, Any], compression: str, transaction_timeout_ms: int, prefix: str
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings, compression: str, transaction_timeout_ms: int, prefix: str) -> None:
+        """prefix: of the transactional ids, `<prefix>/<group>/<topic>/<partition>`."""
         self.kafka = kafka
         self.transaction_timeout_ms = transaction_timeout_ms
-        # After so long without us, the group has given our partitions to others, and has told us.
-        self.patience = (kafka.session_timeout_ms + kafka.rebalance_timeout_ms) / 1000
-        self._options = options
+        # A member that the group has not heard of for this long has lost its partitions, and has been told so.
+        self.rebalance_seconds = (kafka.session_timeout_ms + kafka.rebalance_timeout_ms) / 1000
+        self._options = client_options(kafka)
         self._compression = None if compression == "none" else compression
         self._prefix = prefix
 
     async def init_transactional_id(self, partition: TopicPartition) -> AIOKafkaProducer:
-        """A producer that has the partition's transactional id. Raises KafkaFault where it may not.
+        """A producer with the partition's transactional id. Raises KafkaFault if this client may not use it.
 
-        Whoever had the id is fenced, and his transaction has ended: committed if he had said so, else aborted.
+        A former owner of the id is fenced, and its transaction has ended: committed if the owner had requested that,
+        otherwise aborted.
         """
-        return await _answered(lambda: self._start(partition), f"transactional id of {name_of(partition)}")
+        return await _retry(lambda: self._start_producer(partition), f"transactional id of {partition_name(partition)}")
 
-    async def committed(self, partitions: Sequence[TopicPartition], stable: bool = True) -> dict[TopicPartition, int]:
-        """The next offset committed in the group, -1 where none is. Raises KafkaFault where we may not ask.
+    async def committed(
+        self, partitions: Sequence[TopicPartition], require_stable: bool = True
+    ) -> dict[TopicPartition, int]:
+        """The next offset committed in the group, -1 if there is none. Raises KafkaFault if this client may not ask.
 
-        stable: wait for transactions over these offsets that are just being ended (KIP-447; brokers from 2.5 on).
+        require_stable: wait for transactions over these offsets that are ending (KIP-447; brokers from 2.5 on).
         """
-        return await _answered(lambda: self._fetch(partitions, stable), f"offsets of group {self.kafka.group_id!r}")
+        what = f"offsets of group {self.kafka.group_id!r}"
+        return await _retry(lambda: self._fetch_offsets(partitions, require_stable), what)
 
-    async def _start(self, partition: TopicPartition) -> AIOKafkaProducer:
+    async def _start_producer(self, partition: TopicPartition) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             **self._options,
             acks="all",
-            # A topic's name has no slash, hence no two partitions of whatever groups have the same id.
+            # A topic's name has no slash, so no two partitions of any groups share an id.
             transactional_id=f"{self._prefix}/{self.kafka.group_id}/{partition.topic}/{partition.partition}",
             transaction_timeout_ms=self.transaction_timeout_ms,
             compression_type=self._compression,
@@ -94,52 +97,37 @@ class TransactionClient:
             raise
         return producer
 
-    async def _fetch(self, partitions: Sequence[TopicPartition], stable: bool) -> dict[TopicPartition, int]:
+    async def _fetch_offsets(
+        self, partitions: Sequence[TopicPartition], require_stable: bool
+    ) -> dict[TopicPartition, int]:
         client = AIOKafkaClient(**self._options)
         try:
             await client.bootstrap()
             coordinator = await client.coordinator_lookup(CoordinationType.GROUP, self.kafka.group_id)
-            request = OffsetsRequest(self.kafka.group_id, partitions, stable)
+            request = OffsetFetchRequest(self.kafka.group_id, partitions, require_stable)
             while True:
-                offsets = offsets_of(await client.send(coordinator, request))
+                offsets = committed_offsets(await client.send(coordinator, request))
                 if offsets is not None:
                     return offsets
-                await asyncio.sleep(_UNSTABLE_SECONDS)
+                await asyncio.sleep(_UNSTABLE_RETRY_SECONDS)
         finally:
             await client.close()
 
 
-async def _answered(ask: Callable[[], Awaitable[Answer]], what: str) -> Answer:
-    """What is asked for, however long it takes. Raises KafkaFault where it is refused."""
+async def _retry(request: Callable[[], Awaitable[Response]], what: str) -> Response:
+    """The response, however long it takes. Raises KafkaFault for a permanent error."""
     while True:
         try:
-            return await ask()
+            return await request()
         except NotImplementedError:
             raise KafkaFault("exactly-once delivery needs brokers of Kafka 2.5 or later") from None
         except (KafkaError, OSError) as error:
-            if isinstance(error, REFUSED):
-                raise KafkaFault(f"{what}: {words(error)}") from None
-            log.warning("%s: %s; asking again", what, words(error))
+            if isinstance(error, PERMANENT_ERRORS):
+                raise KafkaFault(f"{what}: {describe(error)}") from None
+            log.warning("%s: %s; trying again", what, describe(error))
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def close(producer: AIOKafkaProducer) -> None:
-    """Close its connections, even where it would wait for a broker first. Twice does no harm."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await producer.stop()
-    except TimeoutError:
-        await producer.client.close()
-    # aiokafka leaves errors in futures that nobody awaits, of which asyncio would complain.
-    batches = [batch for batches in producer._message_accumulator._batches.values() for batch in batches]
-    for future in (producer._txn_manager.wait_for_transaction_end(), *(batch._drain_waiter for batch in batches)):
-        if future is not None and future.done():
-            mark_retrieved(future)
-
-
-def words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def name_of(partition: TopicPartition) -> str:
+def partition_name(partition: TopicPartition) -> str:
+    """`<topic>/<partition>`."""
     return f"{partition.topic}/{partition.partition}"

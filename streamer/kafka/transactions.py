@@ -1,4 +1,5 @@
-"""The transactions of one input partition, one after the other; the rules stand in `streamer.kafka.exactly_once`."""
+"""The transactions of one input partition, one after the other. `streamer.kafka.exactly_once` has the rules, and
+`streamer.kafka.transaction_state` the states and their transitions."""
 
 from __future__ import annotations
 
@@ -7,205 +8,240 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Generator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.kafka.counts import TrendPublisher
-from streamer.kafka.errors import KafkaFault, PublishRefused
-from streamer.kafka.producer import Acknowledgement, mark_retrieved, send_batches
-from streamer.kafka.transactional_ids import (
-    CLOSE_SECONDS,
-    REFUSED,
-    RETRY_SECONDS,
-    TransactionClient,
-    close,
-    name_of,
-    words,
+from streamer.kafka.errors import KafkaFault, PublishRefused, describe
+from streamer.kafka.patches import close_producer, mark_retrieved
+from streamer.kafka.producer import Acknowledgement, send_batches
+from streamer.kafka.transaction_state import (
+    Broken,
+    Closed,
+    Committing,
+    Idle,
+    Lost,
+    Open,
+    Recovering,
+    Release,
+    State,
+    Transaction,
+    transition,
 )
-from streamer.trends import CountDelta
+from streamer.kafka.transactional_ids import PERMANENT_ERRORS, RETRY_SECONDS, TransactionClient, partition_name
 
 log = logging.getLogger(__name__)
 
 _FENCED = (InvalidProducerEpoch, ProducerFenced)
-# What a transaction may break with. aiokafka asserts its state, which a failure beside us may have changed.
-_BREAKS = (AssertionError, IllegalOperation, KafkaError, PublishRefused)
-_TRIES = 5  # Times that a transaction is sent.
+# Errors that break a transaction. aiokafka asserts its state, which a concurrent failure may have changed.
+_BREAKING = (AssertionError, IllegalOperation, KafkaError, PublishRefused)
+_MAX_ATTEMPTS = 5  # To commit a transaction.
+CLOSE_SECONDS = 1.5  # For each of the three steps of closing: each may hang with its broker.
 
 
-class _Release(NamedTuple):
-    """What was sent in one go, kept until it is committed."""
+class TransactionParticipant(Protocol):
+    """What each transaction publishes beside the results: `streamer.trends.publisher.TrendPublisher`."""
 
-    next_offset: int
-    messages: Sequence[Message]
+    topic: str
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions are ours, and no former owner can commit any more."""
+        ...
+
+    def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions are no longer ours."""
+        ...
+
+    def pending_messages(self, partition: TopicPartition, next_offset: int) -> Sequence[Message]:
+        """What to publish in the transaction that commits `next_offset`: the same again until it is published."""
+        ...
+
+    def mark_published(self, partition: TopicPartition, next_offset: int) -> None:
+        """The transaction that committed `next_offset` has published what `pending_messages` returned last."""
+        ...
 
 
 class Transactions:
-    """One input partition: one transaction after the other, each from one commit to the next."""
+    """One transaction after the other, each from one commit to the next."""
 
     def __init__(
         self,
-        brokers: TransactionClient,
+        client: TransactionClient,
         partition: TopicPartition,
         producer: AIOKafkaProducer,
         committed: int,
-        counts: TrendPublisher | None = None,
+        participant: TransactionParticipant | None = None,
     ) -> None:
-        self._client = brokers
+        """producer: with the partition's transactional id. committed: the next offset in the group, -1 if none is."""
+        self._client = client
         self._partition = partition
         self._producer = producer
-        self._committed = committed  # -1 where nothing is.
-        self._counts = counts
-        self._counted: CountDelta | None = None  # The last of what the open transaction publishes of the trends.
-        self._lock = asyncio.Lock()  # Nothing may be sent while the transaction ends.
-        self._releases: list[_Release] = []  # Of the open transaction, in order.
-        self._acknowledgements: list[Acknowledgement] = []  # Likewise.
-        self._opened_at: float | None = None  # Monotonic; None where no transaction is open.
-        self._broken: BaseException | None = None  # Why nothing can be done before the id is taken anew.
-        self._lost_at: float | None = None  # Since when the partition is another's; monotonic.
-        self._ending: asyncio.Task[CommitOutcome] | None = None
+        self._committed = committed
+        self._participant = participant
+        self._state: State = Idle()
+        self._lock = asyncio.Lock()  # Held while something is sent, and while the transaction ends.
+        self._commit_task: asyncio.Task[CommitOutcome] | None = None
+
+    @property
+    def state(self) -> State:
+        return self._state
 
     async def send(self, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
         """See ExactlyOnce.send."""
         async with self._lock:
-            if self._lost_at is not None:
-                return Acknowledgement(())
-            acknowledgement = Acknowledgement(())
-            try:
-                if self._broken is None:
-                    acknowledgement = await self._send_batches(messages)
-            except BaseException as error:
-                # Part of it may be in the transaction, without its offset. Was it cancelled, it is not ours to send.
-                self._broken = error
-                if not isinstance(error, _BREAKS) or _hopeless(error):
-                    raise
-            self._releases.append(_Release(next_offset, messages))
+            state = self._state
+            if isinstance(state, Lost | Closed):
+                return Acknowledgement()
+            acknowledgement = Acknowledgement()
+            if isinstance(state, Idle | Open):
+                try:
+                    transaction = state.transaction if isinstance(state, Open) else await self._begin([])
+                    acknowledgement = await self._send_messages(transaction, messages)
+                except BaseException as error:
+                    # A part of it may be in the transaction, without its offset. If cancelled, it is not ours to send.
+                    self._break(error)
+                    if not isinstance(error, _BREAKING) or _is_permanent(error):
+                        raise
+            if isinstance(self._state, Open | Broken):
+                self._state.transaction.releases.append(Release(next_offset, messages))
             return _Sent(acknowledgement)
 
-    def ending(self) -> asyncio.Task[CommitOutcome]:
-        """The commit, as a task of its own: half a commit would leave it unknown what is committed."""
-        if self._ending is None or self._ending.done():
-            self._ending = asyncio.create_task(self._commit())
-            self._ending.add_done_callback(mark_retrieved)
-        return self._ending
+    def start_commit(self) -> asyncio.Task[CommitOutcome]:
+        """The commit, as a task of its own: after half a commit it would be unknown what is committed."""
+        if self._commit_task is None or self._commit_task.done():
+            self._commit_task = asyncio.create_task(self._commit())
+            self._commit_task.add_done_callback(mark_retrieved)
+        return self._commit_task
 
     async def close(self) -> None:
-        """Abort the open transaction, for its readers' sake: the next owner would, but may be long in coming."""
-        if self._ending is not None:
-            await asyncio.wait((self._ending,), timeout=CLOSE_SECONDS)
-            self._ending.cancel()
-            await asyncio.wait((self._ending,))
-        self._lost_at = time.monotonic()
-        if self._opened_at is not None and self._broken is None:
-            with contextlib.suppress(TimeoutError, *_BREAKS):
+        """Abort the open transaction, since readers of the output wait for its end, and close the producer."""
+        if self._commit_task is not None:
+            await asyncio.wait((self._commit_task,), timeout=CLOSE_SECONDS)
+            self._commit_task.cancel()
+            await asyncio.wait((self._commit_task,))
+        was_open = isinstance(self._state, Open)
+        self._enter(Closed())
+        if was_open:
+            with contextlib.suppress(TimeoutError, *_BREAKING):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._producer.abort_transaction()
-        await close(self._producer)
+        await close_producer(self._producer, CLOSE_SECONDS)
 
     async def _commit(self) -> CommitOutcome:
-        """End the transaction, sending it again as often as need be."""
+        """End the transaction, and recover it as often as it breaks."""
         async with self._lock:
-            tries = 1
-            while self._lost_at is None and (self._releases or self._broken is not None):
+            attempt = 1
+            while isinstance(self._state, Open | Broken):
                 try:
-                    await (self._end() if self._broken is None else self._renew(self._broken))
+                    if isinstance(self._state, Open):
+                        await self._end(self._state.transaction)
+                    else:
+                        await self._recover(self._state)
                 except BaseException as error:
-                    self._broken = error
-                    if not isinstance(error, _BREAKS):
+                    self._break(error)
+                    if not isinstance(error, _BREAKING):
                         raise
-                    if _hopeless(error) or tries == _TRIES:
+                    if _is_permanent(error) or attempt == _MAX_ATTEMPTS:
                         raise _fault(self._partition, error) from None
-                    if tries > 1:
+                    if attempt > 1:
                         await asyncio.sleep(RETRY_SECONDS)
-                    tries += 1
-            if self._lost_at is None:
+                    attempt += 1
+            if isinstance(self._state, Idle):
                 return CommitOutcome.DONE
-            if time.monotonic() - self._lost_at > self._client.patience:
-                raise KafkaFault(f"{name_of(self._partition)} is another worker's, but the group has not said so")
+            if isinstance(self._state, Lost) and time.monotonic() - self._state.since > self._client.rebalance_seconds:
+                raise KafkaFault(
+                    f"{partition_name(self._partition)} is another worker's, but the group has not said so"
+                )
             return CommitOutcome.SKIPPED
 
-    async def _end(self) -> None:
-        """1. All of it is acknowledged: aiokafka itself would commit without what was refused.
-        2. So is what was counted up to the offset.
+    async def _end(self, transaction: Transaction) -> None:
+        """1. Everything is acknowledged: aiokafka itself would commit without what was refused.
+        2. What the participant has to publish up to the offset is published and acknowledged.
         3. The offset goes into the transaction.
-        4. It is committed.
+        4. The transaction is committed.
         """
-        for acknowledgement in self._acknowledgements:
+        self._enter(Committing(transaction))
+        for acknowledgement in transaction.acknowledgements:
             await acknowledgement
-        offset = self._releases[-1].next_offset
-        if self._counts is not None and (counted := self._counts.pending(self._partition, offset)):
-            self._counted = counted[-1]
-            await (await send_batches(self._producer, self._counts.messages(counted)))
+        offset = transaction.next_offset(self._committed)
+        if self._participant is not None:
+            messages = self._participant.pending_messages(self._partition, offset)
+            await (await send_batches(self._producer, messages))
         group = self._client.kafka.group_id
         await self._producer.send_offsets_to_transaction({KafkaPartition(*self._partition): offset}, group)
         await self._producer.commit_transaction()
         self._settle(offset)
 
-    async def _renew(self, broken: BaseException) -> None:
+    async def _recover(self, broken: Broken) -> None:
         """1. Fenced before the broker may have aborted the transaction by itself: there is a new owner.
-        2. So there is if the offset is elsewhere. Looked at beforehand, not to fence him.
-        3. Take the id anew: whatever is under way of the old transaction is committed or aborted by then.
-        4. By the offset: it was committed, or there is a new owner, or all is to be sent again.
+        2. So there is if the committed offset is elsewhere. Ask before step 3, which would fence the new owner.
+        3. Initialise the id again: then the old transaction has been committed or aborted.
+        4. By the offset: it was committed, or there is a new owner, or everything is sent again.
         """
-        if self._fenced(broken) and not self._may_have_timed_out():
+        transaction = broken.transaction
+        self._enter(Recovering(transaction))
+        if _is_fenced(broken) and not self._may_have_timed_out(transaction):
             return await self._lose()
-        end = self._releases[-1].next_offset if self._releases else self._committed
-        if await self._offset(stable=False) not in (self._committed, end):
+        end = transaction.next_offset(self._committed)
+        if await self._committed_offset(require_stable=False) not in (self._committed, end):
             return await self._lose()
-        await close(self._producer)
+        await close_producer(self._producer, CLOSE_SECONDS)
         self._producer = await self._client.init_transactional_id(self._partition)
-        offset = await self._offset(stable=True)
+        offset = await self._committed_offset(require_stable=True)
         if offset == end:
             self._settle(offset)
         elif offset != self._committed:
             await self._lose()
         else:
-            log.warning("transaction of %s broke, sending it again: %s", name_of(self._partition), words(broken))
-            self._opened_at, self._broken, self._acknowledgements = None, None, []
-            for release in self._releases:
-                await self._send_batches(release.messages)
+            name = partition_name(self._partition)
+            log.warning("transaction of %s broke, sending it again: %s", name, describe(broken.cause))
+            again = await self._begin(transaction.releases)
+            for release in transaction.releases:
+                await self._send_messages(again, release.messages)
 
-    async def _send_batches(self, messages: Sequence[Message]) -> Acknowledgement:
-        if self._opened_at is None:
-            self._opened_at = time.monotonic()  # Before the broker's clock starts.
-            await self._producer.begin_transaction()
+    async def _begin(self, releases: list[Release]) -> Transaction:
+        transaction = Transaction(time.monotonic(), releases)
+        self._enter(Open(transaction))
+        await self._producer.begin_transaction()
+        return transaction
+
+    async def _send_messages(self, transaction: Transaction, messages: Sequence[Message]) -> Acknowledgement:
         acknowledgement = await send_batches(self._producer, messages)
-        self._acknowledgements.append(acknowledgement)
+        transaction.acknowledgements.append(acknowledgement)
         return acknowledgement
 
-    async def _offset(self, stable: bool) -> int:
-        return (await self._client.committed([self._partition], stable))[self._partition]
-
-    def _fenced(self, broken: BaseException) -> bool:
-        """By what it broke with, or by what came of anything sent: aiokafka may tell of a consequence first."""
-        sent = (error for acknowledgement in self._acknowledgements for error in acknowledgement.errors())
-        return any(isinstance(_cause(error), _FENCED) for error in (broken, *sent))
-
-    def _may_have_timed_out(self) -> bool:
-        return (
-            self._opened_at is not None
-            and time.monotonic() - self._opened_at >= self._client.transaction_timeout_ms / 1000
-        )
-
     def _settle(self, committed: int) -> None:
+        """The transaction is committed."""
         self._committed = committed
-        if self._counts is not None and self._counted is not None and self._counted.end <= committed:
-            self._counts.published(self._counted)
-        self._counted = None
-        self._releases, self._acknowledgements, self._opened_at, self._broken = [], [], None, None
+        if self._participant is not None:
+            self._participant.mark_published(self._partition, committed)
+        self._enter(Idle())
 
     async def _lose(self) -> None:
-        log.warning("%s is another worker's: dropped what was not committed", name_of(self._partition))
-        self._lost_at = time.monotonic()
-        self._settle(self._committed)
-        await close(self._producer)
+        log.warning("%s is another worker's: dropped what was not committed", partition_name(self._partition))
+        self._enter(Lost(time.monotonic()))
+        await close_producer(self._producer, CLOSE_SECONDS)
+
+    def _break(self, cause: BaseException) -> None:
+        if isinstance(self._state, Open | Committing | Recovering):
+            self._enter(Broken(self._state.transaction, cause))
+
+    def _enter(self, state: State) -> None:
+        self._state = transition(self._state, state)
+
+    def _may_have_timed_out(self, transaction: Transaction) -> bool:
+        """Whether the broker may have aborted it by itself."""
+        return time.monotonic() - transaction.opened_at >= self._client.transaction_timeout_ms / 1000
+
+    async def _committed_offset(self, require_stable: bool) -> int:
+        return (await self._client.committed([self._partition], require_stable))[self._partition]
 
 
 class _Sent:
-    """Awaits an acknowledgement, and leaves to the commit what that can mend. May be dropped like it."""
+    """Awaits an acknowledgement, and leaves to the commit what it can recover from. May be dropped like it."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
         self._acknowledgement = acknowledgement
@@ -217,20 +253,26 @@ class _Sent:
         try:
             await self._acknowledgement
         except PublishRefused as error:
-            if _hopeless(error):
+            if _is_permanent(error):
                 raise
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    """Kafka's own error."""
+def _is_fenced(broken: Broken) -> bool:
+    """By the cause, or by an error of anything that was sent: aiokafka may report a consequence first."""
+    sent = (error for acknowledgement in broken.transaction.acknowledgements for error in acknowledgement.errors())
+    return any(isinstance(_kafka_error(error), _FENCED) for error in (broken.cause, *sent))
+
+
+def _is_permanent(error: BaseException) -> bool:
+    return isinstance(_kafka_error(error), PERMANENT_ERRORS)
+
+
+def _kafka_error(error: BaseException) -> BaseException | None:
+    """The error that Kafka reported."""
     return error.__cause__ if isinstance(error, PublishRefused) else error
-
-
-def _hopeless(error: BaseException) -> bool:
-    return isinstance(_cause(error), REFUSED)
 
 
 def _fault(partition: TopicPartition, error: BaseException) -> KafkaFault:
     if isinstance(error, PublishRefused):
         return error
-    return KafkaFault(f"transaction of {name_of(partition)}: {words(error)}")
+    return KafkaFault(f"transaction of {partition_name(partition)}: {describe(error)}")

@@ -7,6 +7,7 @@ sha256 agrees with the manifest. This module does without torch.
 from __future__ import annotations
 
 import hashlib
+import logging
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Annotated, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from streamer.labels import AbstentionBand, LabelSet
+from streamer.labels import LABEL_NAME, AbstentionBand, LabelSet
 from streamer.text import NORMALISATION, Vocabulary
+
+log = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
 FORMAT = 1
@@ -50,7 +53,7 @@ class _Threshold(BaseModel):
     threshold: Annotated[float, Field(ge=0, le=1)]
 
 
-_LabelName = Annotated[str, Field(pattern=r"^[\w.-]{1,100}$")]
+_LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 
 
 class Manifest(BaseModel):
@@ -127,6 +130,18 @@ def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
     if not golden:
         raise ModelError(f"{directory / 'golden.json'}: no golden texts to try the model on")
     return Artefact(directory, manifest, vocabulary, golden, files["model.pt"])
+
+
+def known_labels(directory: Path | None) -> tuple[str, ...]:
+    """The labels of an artefact, the bundled one if None, in the order of `LabelSet.columns`; none if it is refused.
+
+    For programs that only show results: these name their labels themselves, and the artefact may be on another machine.
+    """
+    try:
+        return read_manifest(directory or BUNDLED).label_set().columns
+    except ModelError as error:
+        log.warning("%s; labels are shown as results name them", error)
+        return ()
 
 
 def _read(path: Path) -> bytes:

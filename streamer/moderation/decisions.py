@@ -29,7 +29,7 @@ def decision_on(
     action: Literal["allow", "block"],
     by: str,
     at: int,
-    label: Literal["positive", "negative"] | None = None,
+    label: str | None = None,
     text: str | None = None,
 ) -> ModerationDecision:
     """A person's verdict on an event of the review topic; `at` is in milliseconds since the epoch.

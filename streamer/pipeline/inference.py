@@ -15,6 +15,7 @@ from functools import partial
 
 from streamer.events import DeadLetter, Outgoing, Prediction, Reason, Record
 from streamer.formats.encode import Encoder
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.moderation.step import Moderation
 from streamer.pipeline.batching import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.pipeline.cache import PredictionCache
@@ -34,12 +35,16 @@ _INLINE_RESULTS = 16  # Encoded without a thread: it takes less than a thread an
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it."""
+    """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it.
+
+    labels: the model's, in the order of `LabelSet.columns`.
+    """
 
     vocabulary: Vocabulary
     max_tokens: int
     predict: Predict
     costs: CostTable
+    labels: tuple[str, ...] = UNNAMED_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Inference:
         """Predict with this model from here on; nothing may be waiting for another one."""
         limits = self._limits
         self.model = model
+        self._publishing.count_labels(model.predictor.labels)
         self._predict = IsolatingPredictor(model.predictor.predict)
         self._cache = PredictionCache(limits.cache_entries)
         self._bucketer: Policy[Admitted] = (

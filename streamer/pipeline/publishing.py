@@ -82,6 +82,11 @@ class Publishing:
                     self._observer.stage("publish", time.perf_counter() - begin, len(release.results))
                     await self._sent.put((release, sent))
 
+    def count_labels(self, labels: tuple[str, ...]) -> None:
+        """What is released from now on has these labels: another model has taken over."""
+        if self._count_buffer is not None:
+            self._count_buffer.labels = labels
+
     def _count(self, release: Release[Finished]) -> None:
         """Count results for the trends before a commit can reach past them."""
         if self._count_buffer is not None:

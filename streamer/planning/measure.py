@@ -27,7 +27,7 @@ from streamer.moderation.step import Moderation
 from streamer.observe.cores import available_cores
 from streamer.planning.profile import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
-from streamer.service import decoder, encoder, load_model, moderation
+from streamer.service.build import decoder, encoder, load_model, moderation
 from streamer.settings import Settings
 from streamer.text import Encoded
 
@@ -95,7 +95,7 @@ class _Sample:
             orjson.dumps({settings.input.text_field: text, settings.input.id_field: f"r{number}"})
             for number, text in enumerate(_resized(texts, model, tokens))
         ]
-        records = [Record("reviews", 0, n, 0, b"user-%d" % n, value, ()) for n, value in enumerate(values)]
+        records = [Record("reviews", 0, n, 0, key=b"user-%d" % n, value=value) for n, value in enumerate(values)]
         # A field path may be dotted; these records are flat.
         flat = Decoder(value_format=value_format("json", settings.input.text_field), id_field=settings.input.id_field)
         configured = decoder(settings) if settings.input.format == "json" else flat
@@ -179,17 +179,21 @@ def _scaled(stage: Stage, factor: float) -> Stage:
 
 
 def _bytes(short: _Sample, long: _Sample, records_of: Callable[[_Sample], Sequence[bytes]]) -> Bytes:
-    """Sizes along the same line; compressed by zstd, the default, a full batch of the producer at a time."""
+    """Sizes along the same line, and how well they compress."""
     low, high = (sum(map(len, records_of(sample))) / len(records_of(sample)) for sample in (short, long))
     per_token = max(0.0, (high - low) / max(1.0, long.mean - short.mean))
-    joined = b"".join(records_of(long))
-    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
-    compressed = sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches)
     return Bytes(
         per_review=round(max(0.0, low - per_token * short.mean), 1),
         per_token=round(per_token, 2),
-        ratio=round(min(1.0, compressed / len(joined)), 3),
+        ratio=round(min(1.0, compression_ratio(records_of(long))), 3),
     )
+
+
+def compression_ratio(records: Sequence[bytes]) -> float:
+    """Compressed over raw bytes, by zstd, the default, a full batch of the producer at a time."""
+    joined = b"".join(records)
+    batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
+    return sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches) / len(joined)
 
 
 def _resident_mib() -> float:

@@ -24,7 +24,7 @@ class ModelSettings(Section):
     uncertain_low: Annotated[float, Field(ge=0, le=1)] | None = None
     """Scores from this one on are `uncertain`; unset, the artefact's band."""
     uncertain_high: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Scores from this one on are `positive`; unset, the artefact's band."""
+    """Scores from this one on get the second label; unset, the artefact's band."""
     cache_entries: Annotated[int, Field(ge=0)] = 4096
     """Predictions kept for texts that are repeated; 0 turns the cache off."""
     watch_ms: Annotated[int, Field(ge=0)] = 10_000

@@ -39,10 +39,10 @@ class RuleSettings(Section):
     """Letters, digits, `_`, `.` and `-`; unique among the rules."""
     action: Literal["allow", "review", "block"]
     """What to do with reviews that meet all of the following conditions."""
-    label: Annotated[tuple[Literal["positive", "negative", "uncertain"], ...], _OneOrMore] = ()
-    """The label is this, or one of these."""
+    label: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")], ...], _OneOrMore] = ()
+    """The label is this, or one of these; the model must have it."""
     score_min: Annotated[float, Field(ge=0, le=1)] | None = None
-    """The score, P(positive), is at least this."""
+    """The score is at least this."""
     score_max: Annotated[float, Field(ge=0, le=1)] | None = None
     """The score is at most this."""
     group: Annotated[tuple[Group, ...], _OneOrMore] = ()

@@ -27,6 +27,6 @@ class TrendSettings(Section):
     alert_min_minutes: PositiveInt = 10
     """Number of such minutes a group needs before it is checked."""
     alert_sigmas: Annotated[float, Field(gt=0, le=100)] = 4.0
-    """An alert needs a difference of this many standard deviations from the group's usual share of negative."""
+    """An alert needs a share of the watched label this many standard deviations from the group's usual one."""
     alert_change: Annotated[float, Field(ge=0, le=1)] = 0.1
     """An alert also needs at least this absolute difference from the usual share."""

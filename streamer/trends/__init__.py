@@ -1,9 +1,10 @@
-"""Counts of labels by event time and group that add up, whoever counts and however often a record is read. Pure.
+"""Counts of labels by event time and group, which add up across workers however often a record is read. Pure.
 
-message: what workers publish: counts of a range of a partition's offsets, and how long its owner's epoch is.
-ledger: what a worker has counted and not yet published.
+message: what workers publish: counts of a range of a partition's offsets, and its owner's epoch.
+buffer: what a worker has counted and not yet published.
 reader: `Trends`, which merges such messages, each range once, into windows of a second, a minute and an hour.
-windows: these windows, bounded in memory. alerts: groups whose share of negative leaves its usual band.
+windows: these windows, bounded in memory. anomalies: groups whose share of the watched label leaves its usual band.
+schema: the JSON Schemas of both topics.
 """
 
 from streamer.trends.anomalies import ALERT_TYPE, Alert, AlertThresholds, AnomalyDetector

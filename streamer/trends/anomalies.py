@@ -1,15 +1,16 @@
-"""Groups whose share of negative leaves its usual band, and comes back: one alert for each.
+"""Groups whose share of one label leaves its usual band, and comes back: one alert for each. Pure.
 
-The usual share p of a group is the exponentially weighted share of its earlier minutes, k negative ones of N reviews,
-with a pseudocount of one half each way (Jeffreys' prior). A minute with n reviews and share s is measured by the
-two-proportion z-test with the pooled variance of the usual share,
+The label is the watched one, the least favourable (`streamer.labels.watched`). The usual share p of a group is the
+exponentially weighted share of its earlier minutes, k watched ones of N reviews, with a pseudocount of one half each
+way (Jeffreys' prior). A minute with n reviews and share s is tested by the two-proportion z-test with the pooled
+variance of the usual share,
 
     z = (s - p) / sqrt(f p (1 - p) (1/n + 1/N))
 
 where f, at least 1, is the exponentially weighted mean of z squared of earlier minutes (with f = 1): how much more the
-group's share varies from minute to minute than chance alone would have it (overdispersion of a quasi-binomial model).
-The band is p plus or minus `sigmas` such deviations, or `change` where that is wider. Minutes of few reviews are
-neither judged nor alerted about; they count into the usual share.
+group's share varies from minute to minute than chance alone would make it (overdispersion of a quasi-binomial model).
+The band is p plus or minus `sigmas` such deviations, or `change` if that is wider. Minutes with few reviews are not
+tested and cause no alerts; they count in the usual share.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from streamer.trends.windows import MINUTE, Window
 Direction = Literal["above", "below", "back"]
 
 ALERT_TYPE = b"review.sentiment.alert.v1"
-_IDLE_SECONDS = 7 * 86_400  # After so long without reviews, what was usual is forgotten.
+_IDLE_SECONDS = 7 * 86_400  # After this long without reviews, a group's usual share is forgotten.
 
 
 @dataclass(frozen=True, slots=True)
 class AlertThresholds:
     """What counts as unusual.
 
-    min_reviews: a minute with fewer is not judged. min_minutes: nor is one before so many minutes with that many.
+    min_reviews: a minute with fewer is not tested. min_minutes: nor are a group's first minutes with that many.
     sigmas, change: both must be exceeded. memory: minutes after which an earlier one weighs 1/e.
     """
 
@@ -44,9 +45,9 @@ class AlertThresholds:
 
 
 class Alert(NamedTuple):
-    """A group's share of negative has left its band, above or below, or is back within; group None is all reviews.
+    """A group's share of a label has left its band, above or below, or is back in it; group None is all reviews.
 
-    share is of `window`; low and high are the band, usual its middle.
+    share: of the label in `window`. low, high: the band. usual: its middle.
     """
 
     group: str | None
@@ -56,24 +57,27 @@ class Alert(NamedTuple):
     usual: float
     low: float
     high: float
+    label: str
 
     @property
     def identity(self) -> str:
-        """`<start of the window>/all` or `<start of the window>/group/<group>`: the same whoever finds it."""
+        """`<start of the window>/all` or `<start of the window>/group/<group>`: the same in every process."""
         return f"{self.window.start}/{'all' if self.group is None else 'group/' + self.group}"
 
     def event(self) -> dict[str, Any]:
-        """As JSON has it: `streamer.trends.schema.TrendAlert`."""
+        """As JSON: `streamer.trends.schema.TrendAlert`. The field of the label's name has the count of its reviews."""
         rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
-        counts = {"reviews": self.window.reviews, "negative": self.window.negative}
+        count = {self.label: self.window.count(self.label)}
         window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}
-        return {"group": self.group, "direction": self.direction, "window": window, **counts, **rounded}
+        fixed = {"group": self.group, "direction": self.direction, "window": window, "label": self.label}
+        return count | fixed | {"reviews": self.window.reviews} | rounded
 
 
 @dataclass(slots=True)
 class _Usual:
-    negative: float = 0.0
-    reviews: float = 0.0
+    label: str
+    watched: float = 0.0  # Weighted count of reviews with the label.
+    reviews: float = 0.0  # Likewise, of all.
     dispersion: float = 1.0
     minutes: int = 0  # With enough reviews.
     seen: int = 0  # Start of the latest window.
@@ -81,41 +85,45 @@ class _Usual:
 
 
 class AnomalyDetector:
-    """What is usual for each group. To be told of each minute once, in order."""
+    """What is usual for each group. Give it each minute once, in order."""
 
     def __init__(self, thresholds: AlertThresholds, max_groups: int) -> None:
-        """Of more than `max_groups` groups those longest without reviews are forgotten, then the next ones."""
+        """If there are more than `max_groups` groups, those longest without reviews are forgotten."""
         self._thresholds = thresholds
         self._max_groups = max_groups
         self._groups: OrderedDict[str | None, _Usual] = OrderedDict()
 
-    def observe(self, group: str | None, window: Window) -> list[Alert]:
-        """Take in a minute of a group; at most one alert."""
-        if not window.reviews:
+    def observe(self, group: str | None, window: Window, label: str) -> list[Alert]:
+        """Add a minute of a group; at most one alert. When the label is another than before, the group starts over."""
+        reviews = window.reviews
+        if not reviews:
             return []
-        usual = self._groups.setdefault(group, _Usual())
+        usual = self._groups.get(group)
+        if usual is None or usual.label != label:
+            usual = self._groups[group] = _Usual(label)
         self._groups.move_to_end(group)
         decay = (
             math.exp(-max(1, (window.start - usual.seen) // MINUTE) / self._thresholds.memory) if usual.seen else 1.0
         )
         usual.seen = window.start
         self._forget(window.start)
-        usual.negative *= decay
+        usual.watched *= decay
         usual.reviews *= decay
         found = self._compare(group, window, usual)
-        # Out of the band, a level is taken for usual only slowly: ten times the memory.
+        # Out of the band, a level becomes usual only slowly: ten times the memory.
         weight = 0.1 if usual.out else 1.0
-        usual.negative += weight * window.negative
-        usual.reviews += weight * window.reviews
+        usual.watched += weight * window.count(label)
+        usual.reviews += weight * reviews
         return found
 
     def _compare(self, group: str | None, window: Window, usual: _Usual) -> list[Alert]:
         thresholds = self._thresholds
-        if window.reviews < thresholds.min_reviews:
+        reviews = window.reviews
+        if reviews < thresholds.min_reviews:
             return []
-        share = window.negative / window.reviews
-        middle = (usual.negative + 0.5) / (usual.reviews + 1)
-        deviation = math.sqrt(middle * (1 - middle) * (1 / window.reviews + 1 / (usual.reviews + 1)))
+        share = window.count(usual.label) / reviews
+        middle = (usual.watched + 0.5) / (usual.reviews + 1)
+        deviation = math.sqrt(middle * (1 - middle) * (1 / reviews + 1 / (usual.reviews + 1)))
         squared = ((share - middle) / deviation) ** 2
         half = max(thresholds.change, thresholds.sigmas * math.sqrt(usual.dispersion) * deviation)
         usual.minutes += 1
@@ -126,11 +134,15 @@ class AnomalyDetector:
             direction: Direction | None = None
             if not usual.out and distance > half:
                 direction = "above" if share > middle else "below"
-            elif usual.out and distance <= half / 2:  # Well within: what lingers at the edge is one alert, not many.
+            elif (
+                usual.out and distance <= half / 2
+            ):  # Well within, so that lingering at the edge is one alert, not many.
                 direction = "back"
             if direction is not None:
                 usual.out = direction != "back"
-                found.append(Alert(group, direction, window, share, middle, low, high))
+                found.append(
+                    Alert(group, direction, window, share=share, usual=middle, low=low, high=high, label=usual.label)
+                )
         if not usual.out and usual.minutes > 1:
             rate = 1 / min(usual.minutes, thresholds.memory)
             usual.dispersion = max(1.0, usual.dispersion + rate * (squared - usual.dispersion))

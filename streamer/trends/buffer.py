@@ -1,58 +1,95 @@
-"""What a worker has counted and not yet published, by partition: what its next commits publish."""
+"""What a worker has counted and not yet published, by partition: what its next commits publish. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from streamer.events import TopicPartition, TrendSample
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.trends.message import CountDelta, Epoch
 
 _MAX_CELLS = 5_000
-_MAX_BYTES = 400_000  # Of a message's value, about: below the producer's batches.
-_CELL_BYTES = 48  # Of a cell as JSON, without its group.
-_COLUMN: dict[str, int] = {"positive": 2, "negative": 3, "uncertain": 4}
+_MAX_BYTES = 400_000  # Of a message's value, roughly: below the producer's batches.
+_CELL_BYTES = 30  # Of a cell as JSON, without its group and its counts.
+_COUNT_BYTES = 6
+_CHARACTER_BYTES = 6  # A control character takes that many: \\u0001.
 
 
 def next_epoch(last: CountDelta | None, generation: int, now: int) -> tuple[Epoch, int]:
-    """The epoch of a partition's new owner, and the offset from which on it counts.
+    """The epoch of a partition's new owner, and the offset at which it starts to count.
 
-    last: what it finds as the partition's last counts in the trends topic. generation: of the consumer group. now: in
-    milliseconds since the epoch.
+    last: the partition's last counts that the new owner finds in the trends topic. generation: the consumer group's.
+    now: in milliseconds since the epoch.
 
-    Of two owners who find the same counts the later has the higher generation; or the same one, where a static member
-    has come back, and a later time. Without any counts the time stands in for the last epoch: it is above all epochs
-    that the topic's retention may have deleted.
+    Of two owners that find the same counts, the later one has the higher generation, or, if a static member has come
+    back, the same generation and a later time. Without any counts the time replaces the last epoch: it is above all
+    epochs that the topic's retention may have deleted.
     """
     epoch, begin = (now, 0) if last is None else (last.epoch[0], last.end)
     return (epoch + 1 + generation, now), begin
 
 
-class _Added(NamedTuple):
-    """A release: the offsets of its records, and what there is to count of each."""
+class _Release(NamedTuple):
+    """Records that were released together: their offsets, and what each counts for, with the labels of the model."""
 
     next_offset: int
     records: Sequence[tuple[int, TrendSample | None]]
+    labels: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class _Partition:
     epoch: Epoch
-    begin: int  # Everything below is counted, by us or by those before us.
-    started: bool = False  # Whether anything was counted by us.
-    added: deque[_Added] = field(default_factory=deque)
+    begin: int  # Everything below is counted, by this worker or by owners before it.
+    started: bool = False  # Whether this worker has counted anything.
+    releases: deque[_Release] = field(default_factory=deque)
+
+
+class _Cells:
+    """The cells of one message while it is made."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self._column = {label: place for place, label in enumerate(labels, 2)}
+        self._empty = [0] * (len(labels) + 1)
+        self._cell_bytes = _CELL_BYTES + _COUNT_BYTES * len(labels)
+        self._room = _MAX_BYTES - _CHARACTER_BYTES * sum(map(len, labels))
+        self._cells: dict[tuple[int, str | None], list[Any]] = {}
+
+    def add(self, sample: TrendSample) -> bool:
+        """Count a record; False, and nothing is counted, if the message has no room for it."""
+        second, group, label, score = sample
+        cell = self._cells.get((second, group))
+        if cell is None:
+            size = self._cell_bytes + (_CHARACTER_BYTES * len(group) if group else 0)
+            if self._cells and (len(self._cells) == _MAX_CELLS or size > self._room):
+                return False
+            self._room -= size
+            cell = self._cells[second, group] = [second, group, *self._empty]
+        cell[self._column[label]] += 1
+        cell[-1] += score
+        return True
+
+    def as_list(self) -> list[list[Any]]:
+        return list(self._cells.values())
 
 
 class CountBuffer:
-    """Each record of each assigned partition, counted once. Not thread-safe: it lives on the event loop."""
+    """Counts each record of each assigned partition once. Not thread-safe: it lives on the event loop.
 
-    def __init__(self) -> None:
+    labels: those of the model, in the order of `LabelSet.columns`. Set it when another model takes over; what was added
+    before keeps its labels.
+    """
+
+    def __init__(self, labels: Sequence[str] = UNNAMED_COLUMNS) -> None:
+        self.labels = tuple(labels)
         self._partitions: dict[TopicPartition, _Partition] = {}
 
     def assign(self, partition: TopicPartition, epoch: Epoch, begin: int) -> None:
-        """Begin anew: records below `begin` are counted already, by owners of lower epochs."""
+        """Start over: records below `begin` are counted already, by owners with lower epochs."""
         self._partitions[partition] = _Partition(epoch, begin)
 
     def revoke(self, partitions: Iterable[TopicPartition]) -> None:
@@ -63,57 +100,54 @@ class CountBuffer:
     def add(
         self, partition: TopicPartition, next_offset: int, records: Sequence[tuple[int, TrendSample | None]]
     ) -> None:
-        """Take in consecutive records of a partition, after those before: each with its offset, and what it counts.
+        """Add the next consecutive records of a partition: each with its offset and its sample, None if it has none.
 
-        Nothing happens where the partition is not assigned, or all are counted already.
+        Does nothing if the partition is not assigned, or all of them are counted already.
         """
         state = self._partitions.get(partition)
         if state is None or next_offset <= state.begin:
             return
         if not state.started:
-            # What came before the first record is not ours to have counted.
+            # Others have counted what came before the first record.
             records = [record for record in records if record[0] >= state.begin]
             state.begin = max(state.begin, records[0][0]) if records else state.begin
             state.started = True
-        state.added.append(_Added(next_offset, records))
+        state.releases.append(_Release(next_offset, records, self.labels))
 
     def pending(self, partition: TopicPartition, position: int) -> list[CountDelta]:
-        """What is to be published so that everything below `position` is: in order, none where it is already.
+        """What to publish so that all counts below `position` are published: in order; empty if they are already.
 
-        The same again until `published`, and more once `position` is higher.
+        Returns the same again until `published`, and more when `position` is higher. A message has one list of labels,
+        so one ends where the labels change.
         """
         state = self._partitions.get(partition)
         if state is None:
             return []
         found: list[CountDelta] = []
-        begin, end, room = state.begin, state.begin, _MAX_BYTES
-        cells: dict[tuple[int, str | None], list[int | str | None]] = {}
-        for added in state.added:
-            if added.next_offset > position:
+        begin = end = state.begin
+        cells = _Cells(self.labels)
+        for release in state.releases:
+            if release.next_offset > position:
                 break
-            for offset, sample in added.records:
-                if sample is None:
+            if release.labels != cells.labels:
+                if end > begin:
+                    found.append(CountDelta(partition, begin, end, state.epoch, cells.as_list(), cells.labels))
+                begin, cells = end, _Cells(release.labels)
+            for offset, sample in release.records:
+                if sample is None or cells.add(sample):
                     continue
-                second, group, label, score = sample
-                cell = cells.get((second, group))
-                if cell is None:
-                    size = _CELL_BYTES + (6 * len(group) if group else 0)  # A control character takes six bytes.
-                    if len(cells) == _MAX_CELLS or size > room:
-                        found.append(CountDelta(partition, begin, offset, state.epoch, list(cells.values())))
-                        begin, cells, room = offset, {}, _MAX_BYTES
-                    room -= size
-                    cell = cells[second, group] = [second, group, 0, 0, 0, 0]
-                cell[_COLUMN[label]] += 1  # type: ignore[operator]  # The group alone is no number.
-                cell[5] += score  # type: ignore[operator]
-            end = added.next_offset
+                found.append(CountDelta(partition, begin, offset, state.epoch, cells.as_list(), cells.labels))
+                begin, cells = offset, _Cells(release.labels)
+                cells.add(sample)
+            end = release.next_offset
         if end > begin:
-            found.append(CountDelta(partition, begin, end, state.epoch, list(cells.values())))
+            found.append(CountDelta(partition, begin, end, state.epoch, cells.as_list(), cells.labels))
         return found
 
     def published(self, last: CountDelta) -> None:
-        """The last of what `pending` gave, and all before it, is published. Ignored when the assignment is over."""
+        """`last`, returned by `pending`, and all before it are published. Ignored if the assignment is over."""
         state = self._partitions.get(last.source)
         if state is None or state.epoch != last.epoch:
             return
-        while state.added and state.added[0].next_offset <= last.end:
-            state.begin = state.added.popleft().next_offset
+        while state.releases and state.releases[0].next_offset <= last.end:
+            state.begin = state.releases.popleft().next_offset

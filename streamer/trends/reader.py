@@ -1,45 +1,49 @@
-"""Merges workers' messages into windows, so that each offset counts once, whatever was published twice.
+"""Merges workers' messages into windows, so that each offset counts once, even if it is published twice. Pure.
 
-The rule, for each source partition, in the order of the trends topic:
+The rule, for each input partition, in the order of the trends topic:
 
-- A message of an older epoch than the newest seen is dropped: it comes from an owner who has been replaced.
-- One of the same epoch counts if it begins where the last one ended or later; else it has been seen before.
-- One of a newer epoch is a new owner's. He has looked at the topic and begins behind all that he saw there. What older
-  owners published and he did not see, he counts again: such messages, those that end behind his beginning, are undone.
+- A message with an older epoch than the newest seen is dropped: it comes from an owner that has been replaced.
+- One with the same epoch counts if it begins where the last one ended, or later. Else it has been seen before.
+- One with a newer epoch comes from a new owner. It has read the topic, and begins after all that it saw there. What
+  older owners published and it did not see, it counts again: messages that end after its beginning are undone.
 
-Any number of readers, started anywhere, agree. For undoing, the last 64 messages of a source are kept as they came; a
-new owner who begins even before these cannot be followed, and counts from where the old ones ended.
+All readers agree, wherever they start. To undo them, the last 64 messages of a source are kept as they came. A new
+owner that begins before all of these cannot be followed: it counts from where the old ones ended.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from operator import itemgetter, neg
 from typing import Literal, NamedTuple
 
 from streamer.events import TopicPartition
+from streamer.labels import UNCERTAIN, UNNAMED_COLUMNS, joined, watched
 from streamer.settings import TrendSettings
 from streamer.trends.anomalies import Alert, AlertThresholds, AnomalyDetector
 from streamer.trends.message import Cell, CountDelta, Epoch, decode
-from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Window, Windows
+from streamer.trends.windows import HOUR, MINUTE, SECOND, Change, Labels, Row, Window, Windows, by_second, coarser
 
-SIZES = (SECOND, MINUTE, HOUR)
+SIZES = (SECOND, MINUTE, HOUR)  # Each a multiple of the one before.
 DAY = 86_400
 RETENTION = {SECOND: 900, MINUTE: DAY, HOUR: 30 * DAY}  # Seconds, by size.
 
 _KEPT = 64  # Messages of a source that can be undone.
 _MAX_SOURCES = 100_000
-_MAX_ENTRIES = 300_000  # A group in a window each, by size: some 200 bytes.
+_MAX_ENTRIES = 300_000  # For each size; one for a group in a window, with three labels about 200 bytes.
+_MAX_LABELS = 256  # All that were ever seen.
 
 
 @dataclass(slots=True)
 class Statistics:
-    """What was merged and what was not; reviews, or messages where it says so.
+    """What was merged and what was not.
 
-    late: counted, but after their minute had been judged. early: not counted, their time lies too far in the future.
-    ungrouped: counted in total only. messages: merged. repeated: messages seen before, or of a former owner.
-    undone: messages of a former owner, counted anew by the next. invalid: messages that are none of ours.
+    reviews: counted. late: of these, counted after their minute was over. early: reviews not counted, because their
+    time is too far in the future. messages: merged. repeated: messages seen before, or of a former owner. undone:
+    messages of a former owner that the next one counted again. invalid: messages that are not trend messages.
     """
 
     reviews: int = 0
@@ -52,12 +56,12 @@ class Statistics:
 
 
 class _Merged(NamedTuple):
-    """A message that can be undone: as it came, since cells take ten times the room."""
+    """A message that can be undone: as it came, since decoded cells take ten times the memory."""
 
     begin: int
     end: int
     value: bytes
-    latest: int  # What was later than this second was early.
+    latest: int  # Cells after this second were early.
     late: int
 
 
@@ -72,9 +76,13 @@ class _Source:
 class Trends:
     """Counts by event time: windows of a second, a minute and an hour, in total and by group.
 
-    All times are in seconds since the epoch. The watermark is the newest event time seen, `early` seconds ahead of the
-    clock at most; what lies farther in the future is left out, so that one wrong clock closes no windows. Late reviews
-    are counted in their windows as long as these are kept (15 minutes of seconds, a day of minutes, 30 days of hours).
+    All times are in seconds since the epoch. The watermark is the newest event time seen, at most `early` seconds ahead
+    of the clock: what is further in the future is left out, so that one wrong clock closes no windows. Late reviews
+    are counted in their windows for as long as these are kept (15 minutes of seconds, a day of minutes, 30 days of
+    hours).
+
+    labels: all that have been seen, in the order of `LabelSet.columns`. watched: the one whose share alerts watch, the
+    least favourable. It changes only when the newest message's model does not have it.
     """
 
     def __init__(
@@ -83,20 +91,26 @@ class Trends:
         early: float = 60.0,
         max_groups: int = 10_000,
         thresholds: AlertThresholds | None = None,
+        labels: Sequence[str] = UNNAMED_COLUMNS,
     ) -> None:
-        """lateness: a minute is judged for alerts when the watermark is so far past its end.
+        """lateness: a minute is checked for anomalies when the watermark is this far past its end.
         max_groups: most groups that are kept apart in a window.
-        band: what counts as unusual.
+        thresholds: what counts as unusual.
+        labels: the model's, in the order of `LabelSet.columns`, as far as they are known. Messages may have others.
         """
         self.statistics = Statistics()
         self.watermark: int | None = None
+        self.labels = tuple(labels)
+        self.watched = watched(labels)
         self._lateness = lateness
         self._early = early
         self._sources: dict[TopicPartition, _Source] = {}
+        self._seen = Labels(labels)
         entries = max(_MAX_ENTRIES, max_groups)
-        self._windows = {size: Windows(size, RETENTION[size], max_groups, entries) for size in SIZES}
+        self._windows = {size: Windows(size, RETENTION[size], max_groups, entries, self._seen) for size in SIZES}
         self._detector = AnomalyDetector(thresholds or AlertThresholds(), max_groups)
-        self._judged = 0  # Minutes that start before this are closed.
+        self._judged = 0  # Minutes that start before this have been checked.
+        self._watched_since = 0  # Minutes up to this second have reviews of a model without the watched label.
 
     @property
     def ungrouped(self) -> dict[int, int]:
@@ -104,23 +118,24 @@ class Trends:
         return {size: windows.ungrouped for size, windows in self._windows.items()}
 
     def merge(self, value: bytes | None, now: float) -> bool:
-        """Take in a message's value; False where it changes nothing: seen before, replaced, or none of ours.
+        """Take in a message's value; False if it changes nothing: seen before, replaced, or not a trend message.
 
         now: when it was published, or by the clock.
         """
-        counted = decode(value)
-        if value is None or counted is None:
+        delta = decode(value)
+        if value is None or delta is None or not self._know(delta.labels):
             self.statistics.invalid += 1
             return False
-        if (new := self._takes(counted)) is None:
+        if (new_owner := self._accept(delta)) is None:
             return False
-        if new:
-            self._undo(counted)
-        source = self._sources[counted.source]
-        source.covered = counted.end
+        if new_owner:
+            self._undo(delta)
+        source = self._sources[delta.source]
+        source.covered = delta.end
         latest = int(now + self._early)
-        late = self._count(counted.cells, latest, 1)
-        source.merged.append(_Merged(counted.begin, counted.end, value, latest, late))
+        self._watch(delta, latest)
+        late = self._count(delta, latest, 1)
+        source.merged.append(_Merged(delta.begin, delta.end, value, latest, late))
         if len(source.merged) > _KEPT:
             source.settled = source.merged.popleft().end
         self.statistics.messages += 1
@@ -131,7 +146,7 @@ class Trends:
         return self._windows[size].series(begin, end, group)
 
     def window(self, size: int, start: int, group: str | None = None) -> Window:
-        """One window; all zero where there is none."""
+        """One window; all zero if there is none."""
         return self._windows[size].window(start, group)
 
     def by_group(self, size: int, start: int) -> Iterator[tuple[str, Window]]:
@@ -150,7 +165,7 @@ class Trends:
         return None if self.watermark is None else self.watermark // size * size - size
 
     def closed(self, size: int) -> int:
-        """Windows of a size that start before this are over by the lateness: what comes for them still is late."""
+        """Windows of a size that start before this are over, lateness included: what still comes for them is late."""
         return 0 if self.watermark is None else max(0, int(self.watermark - self._lateness)) // size * size
 
     def groups(self) -> list[str]:
@@ -158,10 +173,10 @@ class Trends:
         return sorted(set().union(*(windows.groups() for windows in self._windows.values())))
 
     def alerts(self) -> list[Alert]:
-        """Judge the minutes that have closed since the last call, oldest first.
+        """Check the minutes that have closed since the last call for anomalies, oldest first.
 
-        To be called once what the topic already holds is merged: partitions are read at different speeds, and a minute
-        is judged once.
+        Call it once what the topic already holds is merged: partitions are read at different speeds, and a minute is
+        checked once.
         """
         closed = self.closed(MINUTE)
         if closed <= self._judged:
@@ -169,74 +184,109 @@ class Trends:
         minutes = self._windows[MINUTE]
         found: list[Alert] = []
         for start in minutes.starts():
-            if self._judged <= start < closed:
-                found += self._detector.observe(None, minutes.window(start))
+            if max(self._judged, self._watched_since + 1) <= start < closed:
+                found += self._detector.observe(None, minutes.window(start), self.watched)
                 for group, window in minutes.by_group(start):
-                    found += self._detector.observe(group, window)
+                    found += self._detector.observe(group, window, self.watched)
         self._judged = closed
         return found
 
-    def _takes(self, counted: CountDelta) -> bool | None:
+    def _know(self, labels: tuple[str, ...]) -> bool:
+        """Note a message's labels; False if there are too many in all."""
+        if labels == self.labels:
+            return True
+        if not set(labels) <= set(self.labels):
+            more = joined(self.labels, labels)
+            if len(more) > _MAX_LABELS:
+                return False
+            self.labels = more
+            self._seen.add(labels)
+        return True
+
+    def _watch(self, delta: CountDelta, latest: int) -> None:
+        """Go on with another label if this model does not have the watched one."""
+        if self.watched == UNCERTAIN or self.watched not in delta.labels:
+            self.watched = watched(delta.labels)
+            self._watched_since = min(latest, max((cell[0] for cell in delta.cells), default=0))
+
+    def _accept(self, delta: CountDelta) -> bool | None:
         """True for a new owner's message, False for one more of the same owner, None for one that does not count."""
-        source = self._sources.get(counted.source)
+        source = self._sources.get(delta.source)
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
                 self.statistics.invalid += 1
                 return None
-            self._sources[counted.source] = _Source(counted.epoch, counted.begin)
+            self._sources[delta.source] = _Source(delta.epoch, delta.begin)
             return False
-        new = counted.epoch > source.epoch and counted.begin >= source.settled
-        source.epoch = max(source.epoch, counted.epoch)
-        if new or (counted.epoch == source.epoch and counted.begin >= source.covered):
+        new = delta.epoch > source.epoch and delta.begin >= source.settled
+        source.epoch = max(source.epoch, delta.epoch)
+        if new or (delta.epoch == source.epoch and delta.begin >= source.covered):
             return new
         self.statistics.repeated += 1
         return None
 
-    def _undo(self, counted: CountDelta) -> None:
-        """Take back what former owners counted and this one counts again."""
-        source = self._sources[counted.source]
+    def _undo(self, delta: CountDelta) -> None:
+        """Subtract what former owners counted and this one counts again."""
+        source = self._sources[delta.source]
         kept: deque[_Merged] = deque()
         for merged in source.merged:
-            if merged.end <= counted.begin:
+            if merged.end <= delta.begin:
                 kept.append(merged)
                 continue
             former = decode(merged.value)
             if former is not None:
-                self._count(former.cells, merged.latest, -1)
+                self._count(former, merged.latest, -1)
                 self.statistics.late -= merged.late
                 self.statistics.undone += 1
         source.merged = kept
 
-    def _count(self, cells: Sequence[Cell], latest: int, sign: Literal[1, -1]) -> int:
+    def _count(self, delta: CountDelta, latest: int, sign: Literal[1, -1]) -> int:
         """Add a message's cells, or subtract them again; returns how many of its reviews were late."""
-        closed, newest, late, early, reviews = self.closed(MINUTE), self.watermark or 0, 0, 0, 0
-        if any(second > latest for second, *_ in cells):
-            early = sum(p + n + u for second, _, p, n, u, _ in cells if second > latest)
-            cells = [cell for cell in cells if cell[0] <= latest]
-        for windows in self._windows.values():
-            windows.add(cells, sign)
-        for second, _, positive, negative, uncertain, _ in cells:
-            count = positive + negative + uncertain
-            reviews += count
-            newest = max(newest, second)
-            if second < closed:
-                late += count
-        self.statistics.reviews += sign * reviews
-        self.statistics.early += sign * early
-        if sign > 0 and cells:
-            self.watermark = newest
+        if not delta.cells:
+            return 0
+        parts = by_second(delta.cells, _row_of(delta.labels, self._seen.names, sign))
+        for second in [second for second in parts if second > latest]:
+            self.statistics.early += parts.pop(second).reviews
+        closed, newest, late = self.closed(MINUTE), max(parts, default=0), 0
+        for size, windows in self._windows.items():
+            parts = parts if size == SECOND else coarser(parts, size)
+            windows.add(parts)
+            if size == MINUTE:
+                late = sum(part.reviews for start, part in parts.items() if start < closed)
+        self.statistics.reviews += sum(part.reviews for part in parts.values())
+        if sign > 0 and parts:
+            self.watermark = max(newest, self.watermark or 0)
             self.statistics.late += late
             for windows in self._windows.values():
-                windows.forget(newest)
+                windows.forget(self.watermark)
         return late
 
 
-def trends_of(settings: TrendSettings) -> Trends:
-    """A reader with the lateness, limits and alert thresholds of the settings."""
+def trends_of(settings: TrendSettings, labels: Sequence[str]) -> Trends:
+    """A reader with the lateness, limits and alert thresholds of the settings. `labels`: as in `Trends`."""
     thresholds = AlertThresholds(
         min_reviews=settings.alert_min_reviews,
         min_minutes=settings.alert_min_minutes,
         sigmas=settings.alert_sigmas,
         change=settings.alert_change,
     )
-    return Trends(settings.lateness_ms / 1000, settings.early_ms / 1000, settings.max_groups, thresholds)
+    return Trends(settings.lateness_ms / 1000, settings.early_ms / 1000, settings.max_groups, thresholds, labels)
+
+
+@lru_cache(64)
+def _row_of(labels: tuple[str, ...], seen: tuple[str, ...], sign: Literal[1, -1]) -> Callable[[Cell], Row]:
+    """A function from a message's cell to the numbers of a row, negated for a sign of -1.
+
+    seen: all labels, in the order of the rows; those of the message are among them.
+    """
+    width = max(map(seen.index, labels)) + 1
+    if width == len(labels):  # The row's labels are the message's. In C, since there are many cells.
+        pick: Callable[[Cell], Row] = itemgetter(-1, *(2 + labels.index(label) for label in seen[:width]))
+    else:
+        places = [2 + labels.index(label) if label in labels else None for label in seen[:width]]
+        pick = partial(_pick, places)
+    return pick if sign > 0 else lambda cell: tuple(map(neg, pick(cell)))
+
+
+def _pick(places: Sequence[int | None], cell: Cell) -> Row:
+    return (cell[-1], *(0 if place is None else cell[place] for place in places))

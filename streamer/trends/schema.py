@@ -1,17 +1,22 @@
-"""The JSON Schemas of what goes to the trends topic and to the alerts' topic."""
+"""The JSON Schemas of the messages on the trends topic and the alerts topic."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict
 
+from streamer.labels import UNCERTAIN, UNNAMED_COLUMNS
 from streamer.trends.anomalies import ALERT_TYPE
 from streamer.trends.message import EVENT_TYPE
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid")
+# The only other field is the count under the label's own name.
+_ALERT = ConfigDict(
+    extra="allow", json_schema_extra={"additionalProperties": {"type": "integer", "minimum": 0}, "minProperties": 10}
+)
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,19 +30,27 @@ TrendSource = TypedDict(
         "to": Annotated[int, Field(ge=1, description="The offset after its last.")],
     },
 )
-TrendSource.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]  # Not to be had in this way of writing.
+TrendSource.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]  # This way of writing it leaves no other place.
 
-TrendCell = Annotated[
-    tuple[
-        Annotated[int, Field(ge=0, description="Event time, in whole seconds since the epoch.")],
-        Annotated[str | None, Field(description="The reviews' group; of a long one its first 256 characters.")],
-        Annotated[int, Field(ge=0, description="Positive ones.")],
-        Annotated[int, Field(ge=0, description="Negative ones.")],
-        Annotated[int, Field(ge=0, description="Uncertain ones.")],
-        Annotated[int, Field(ge=0, description="Sum of their scores, in millionths.")],
+_CELL: dict[str, Any] = {
+    "description": "Counts of the reviews of a second and a group.",
+    "type": "array",
+    "prefixItems": [
+        {"type": "integer", "minimum": 0, "description": "Event time, in whole seconds since the epoch."},
+        {
+            "type": ["string", "null"],
+            "description": "The reviews' group; of a long one its first 256 characters.",
+        },
     ],
-    Field(description="Counts of the reviews of a second and a group."),
-]
+    "items": {
+        "type": "integer",
+        "minimum": 0,
+        "description": "A count for each of `labels`, in that order, then the sum of their scores, in millionths.",
+    },
+    "minItems": 4,
+}
+# A tuple whose length the labels say; pydantic has no type for that.
+TrendCell = Annotated[list[Any], WithJsonSchema(_CELL)]
 
 
 class TrendCounts(TypedDict):
@@ -45,19 +58,27 @@ class TrendCounts(TypedDict):
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]  # What pydantic asks for; it is no key.
 
-    source: Annotated[TrendSource, Field(description="The range; records that gave no result are in it too.")]
+    source: Annotated[TrendSource, Field(description="The range, with records that gave no result.")]
     epoch: Annotated[
         tuple[Count, Count],
         Field(
-            description="Of the partition's owner: each later owner's is higher, by the first number, then the second. "
-            "What comes from a lower one than seen before does not count."
+            description="The partition owner's: each later owner has a higher one, by the first number, then the "
+            "second. A message with a lower one than seen before does not count."
+        ),
+    ]
+    labels: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        Field(
+            min_length=1,
+            description="What the counts of a cell stand for: the model's labels, the most favourable first, and last "
+            f"`{UNCERTAIN}`. Older workers leave it out; then they are `{'`, `'.join(UNNAMED_COLUMNS)}`.",
         ),
     ]
     cells: list[TrendCell]
 
 
 class AlertWindow(TypedDict):
-    """The window that was judged."""
+    """The window that was tested."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
 
@@ -66,16 +87,19 @@ class AlertWindow(TypedDict):
 
 
 class TrendAlert(TypedDict):
-    """A group's share of negative has left its usual band, or is back: the value of a message on the alerts' topic."""
+    """A group's share of a label has left its usual band, or is back: the value of a message on the alerts topic."""
 
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    __pydantic_config__ = _ALERT  # type: ignore[misc]
 
     group: Annotated[str | None, Field(description="null stands for all reviews.")]
     direction: Literal["above", "below", "back"]
     window: AlertWindow
     reviews: Count
-    negative: Count
-    share: Share
+    label: Annotated[
+        str,
+        Field(min_length=1, description="The label. The count of reviews that have it is in the field of its name."),
+    ]
+    share: Annotated[Share, Field(description="The share of reviews with this label.")]
     usual: Annotated[Share, Field(description="The group's usual share.")]
     low: Annotated[Share, Field(description="The band around it.")]
     high: Share
@@ -88,14 +112,14 @@ def trend_schema() -> dict[str, Any]:
 
 
 def component_schemas() -> dict[str, Any]:
-    """For the AsyncAPI document: the two messages' payloads and headers, with what they refer to."""
+    """For the AsyncAPI document: payloads and headers of the two messages, with the schemas that they refer to."""
     found: dict[str, Any] = {}
     for name, adapter in (("TrendCounts", TypeAdapter(TrendCounts)), ("TrendAlert", TypeAdapter(TrendAlert))):
         schema = adapter.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
         found |= {**schema.pop("$defs", {}), name: schema}
     return found | {
         "TrendHeaders": _headers(EVENT_TYPE, "`<topic>/<partition>/<from>-<to>` of the range."),
-        "AlertHeaders": _headers(ALERT_TYPE, "Trends topic, start of the window, group: the same whoever finds it."),
+        "AlertHeaders": _headers(ALERT_TYPE, "Trends topic, start of the window, group: the same in every process."),
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
 
 def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -21,7 +22,7 @@ def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
 
 def points(line: Line2D) -> list[tuple[float, float]]:
     """The points of a line."""
-    return [(float(x), float(y)) for x, y in line.get_xydata()]  # type: ignore[union-attr]
+    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]
 
 
 def bars(axes: Axes) -> dict[str, list[float]]:
@@ -29,7 +30,7 @@ def bars(axes: Axes) -> dict[str, list[float]]:
     found = {}
     for container in axes.containers:
         assert isinstance(container, BarContainer)
-        patches = [patch for patch in container.patches if isinstance(patch, Rectangle)]
+        patches: list[Rectangle] = list(container.patches)
         upright = container.orientation == "vertical"
         found[str(container.get_label())] = [patch.get_height() if upright else patch.get_width() for patch in patches]
     return found

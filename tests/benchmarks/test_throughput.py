@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from matplotlib.figure import Figure
 
 from benchmarks import throughput
@@ -45,7 +44,7 @@ def test_memory_is_drawn(drawn: list[Figure]) -> None:
     """MiB after each tenth of the reviews, in thousands, a line for each number of workers, from zero."""
     files = throughput.plots(FIGURES)
     (axes,) = drawn[0].axes
-    tenths = [(pytest.approx(tenth / 10), 895.0 + 5 * tenth) for tenth in range(1, 11)]
+    tenths: list[Any] = [(pytest.approx(tenth / 10), 895.0 + 5 * tenth) for tenth in range(1, 11)]
     assert curves(axes) == {"1 worker": tenths, "2 workers": tenths}
     assert axes.get_ylim()[0] == 0
     assert list(files) == ["throughput-memory.png"]

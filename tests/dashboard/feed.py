@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import orjson
 import streamer
 from streamer.events import TopicPartition, record_identity
 from streamer.formats.times import rfc3339
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.trends import CountDelta, encode, source_key
 from tests.reading import Item
 
@@ -62,6 +63,7 @@ def counts(
     source: TopicPartition,
     epoch: tuple[int, int] = (1, 0),
     second: int | None = None,
+    labels: Sequence[str] = UNNAMED_COLUMNS,
 ) -> Item:
     """The message of the trends topic for these results, from this offset of their source on."""
     cells: Counter[tuple[int, str | None, str]] = Counter()
@@ -73,11 +75,9 @@ def counts(
         scores[at, found["group"]] += round(found["score"] * 1_000_000)
         end += 1
     keys = sorted(scores, key=str)
-    rows = [
-        [key[0], key[1], *(cells[*key, label] for label in ("positive", "negative", "uncertain")), scores[key]]
-        for key in keys
-    ]
-    return Item(encode(CountDelta(source, begin, end, epoch, rows)), key=source_key(source), partition=source.partition)
+    rows = [[key[0], key[1], *(cells[*key, label] for label in labels), scores[key]] for key in keys]
+    value = encode(CountDelta(source, begin, end, epoch, rows, tuple(labels)))
+    return Item(value, key=source_key(source), partition=source.partition)
 
 
 def busy(source: TopicPartition, groups: int, per_second: int, second: int, begin: int, seed: int) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from streamer.dashboard.access import Access
 from streamer.dashboard.app import STATIC, PublishFailed, application
 from streamer.dashboard.charts import PageQuery
 from streamer.dashboard.queue import Decision, Queue
-from streamer.dashboard.reviews import ReviewFilter, ReviewView, item
-from streamer.dashboard.session import PageSession, events
+from streamer.dashboard.reviews import ReviewFilter, ReviewView, read_review
+from streamer.dashboard.session import PageSession, event_stream
 from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Workers
-from streamer.events import Record
+from streamer.events import Record, TopicPartition
 from streamer.trends import Trends
 from tests.dashboard import feed
 
@@ -42,7 +43,7 @@ class Topic:
 
 
 def held(number: int) -> ReviewView:
-    found = item(Record("t", 0, number, number, b"k", orjson.dumps(feed.event(number, text="held"))), "text")
+    found = read_review(Record("t", 0, number, number, b"k", orjson.dumps(feed.event(number, text="held"))), "text")
     assert found is not None
     return found
 
@@ -147,6 +148,8 @@ async def test_a_verdict_is_published() -> None:
         b'{"id": "reviews/0/1", "action": "explode"}',
         b'{"id": "reviews/0/1", "action": ["block"]}',
         b'{"id": "reviews/0/1", "action": "block", "label": "uncertain"}',
+        b'{"id": "reviews/0/1", "action": "block", "label": "unknown"}',
+        b'{"id": "reviews/0/1", "action": "block", "label": ["negative"]}',
         b'{"id": "reviews/0/1", "action": "block", "by": 7}',
         b'{"id": "reviews/0/1", "action": "block", "by": "' + b"x" * 9000 + b'"}',
     ],
@@ -191,9 +194,10 @@ async def test_a_stream_is_refused_for_what_means_nothing() -> None:
 async def test_a_stream_ends_with_the_dashboard() -> None:
     """And is counted as long as it lasts."""
     made = state()
-    stream = events(made, PageQuery())
+    stream = event_stream(made, PageQuery())
     first = orjson.loads((await anext(stream)).removeprefix(b"data: "))
-    assert {"status", "latest", "series", "groups"} <= first.keys()
+    assert {"status", "labels", "latest", "series", "groups"} <= first.keys()
+    assert first["labels"]["names"] == ["negative", "uncertain", "positive"]
     assert made.streams == 1
     made.stopping.set()
     async with asyncio.timeout(5):
@@ -207,14 +211,14 @@ def test_a_page_is_sent_only_what_is_new() -> None:
     assert made.queue is not None
     page, queue = PageSession(made, PageQuery()), PageSession(made, PageQuery("queue"))
     made.latest.add([held(1)])
-    page.turn(1000.0)
-    assert [i["name"] for i in queue.turn(1000.0)["queue"]["items"]] == ["r1"]
-    assert "queue" not in queue.turn(1000.0)
-    assert "latest" not in page.turn(1000.25)
+    page.update(1000.0)
+    assert [i["name"] for i in queue.update(1000.0)["queue"]["items"]] == ["r1"]
+    assert "queue" not in queue.update(1000.0)
+    assert "latest" not in page.update(1000.25)
     made.latest.add([held(2)])
-    assert [i["name"] for i in page.turn(1000.5)["latest"]] == ["r2"]
+    assert [i["name"] for i in page.update(1000.5)["latest"]] == ["r2"]
     made.queue.add(held(2))
-    sent = queue.turn(1000.5)["queue"]
+    sent = queue.update(1000.5)["queue"]
     assert ([i["name"] for i in sent["items"]], sent["waiting"], sent["open"]) == (
         ["r2"],
         ["reviews/0/1", "reviews/0/2"],
@@ -222,13 +226,30 @@ def test_a_page_is_sent_only_what_is_new() -> None:
     )
 
 
+def test_a_page_is_told_of_new_labels() -> None:
+    """And gets all points of the chart again, which have a number for each."""
+    made = state()
+    page = PageSession(made, PageQuery())
+    second, source = int(time.time()), TopicPartition("reviews", 0)
+    made.trends.merge(feed.counts([feed.event(1)], 1, source, second=second).value, time.time())
+    assert [row[2:] for row in page.update(second)["series"]["rows"]] == [(1, 0, 0)]
+    assert "labels" not in page.update(second + 1)
+    labels = ("positive", "neutral", "negative", "uncertain")
+    event = feed.event(2) | {"label": "neutral"}
+    made.trends.merge(feed.counts([event], 2, source, second=second, labels=labels).value, time.time())
+    for _ in range(3):
+        parts = page.update(second + 2)
+    assert parts["labels"]["names"] == ("negative", "neutral", "uncertain", "positive")
+    assert (parts["series"]["whole"], [row[2:] for row in parts["series"]["rows"]]) == (True, [(1, 1, 0, 0)])
+
+
 def test_a_slow_page_gets_a_sample() -> None:
     """However much has come since its last turn."""
     made = state()
     page = PageSession(made, PageQuery(wanted=ReviewFilter(label="negative")))
-    page.turn(1000.0)
+    page.update(1000.0)
     made.latest.add(held(number) for number in range(10_000))
-    assert len(page.turn(1100.0)["latest"]) == 8
+    assert len(page.update(1100.0)["latest"]) == 8
 
 
 def _sources() -> list[Path]:

@@ -43,7 +43,7 @@ async def test_a_review_shows_up_within_two_seconds(stage: Stage, dashboard: str
             begun = time.monotonic()
             await page.get_by_text(f"number {number} is").wait_for()
             took.append(time.monotonic() - begun)
-        mark = page.locator("mark.negative").first
+        mark = page.locator("mark.label-0").first
         assert await mark.text_content() == "差"
         await expect(page.locator(".summary .total dd")).to_have_text("3")
         await expect(page.locator(".summary .share dd")).to_have_text("100.0%")
@@ -289,7 +289,7 @@ async def test_groups_are_sorted_found_and_looked_into(stage: Stage, dashboard: 
         await expect(names).to_have_text(["good one", "bad one"])
         await page.get_by_role("button", name="Negative").click()
         await expect(names).to_have_text(["bad one", "good one"])
-        await expect(page).to_have_url(re.compile("sort=negative"))
+        await expect(page).to_have_url(re.compile("sort=share"))
         await page.get_by_label("Find a group").fill("good")
         await expect(names).to_have_text(["good one"])
         await page.get_by_role("button", name="good one").click()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from streamer.dashboard import collectors as follow
+from streamer.dashboard import collectors
 from streamer.dashboard.charts import PageQuery, rows
 from streamer.dashboard.queue import Queue
 from streamer.dashboard.reviews import ReviewFilter
@@ -152,9 +152,9 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
     made = state()
     for turn in range(2):
         tasks = (
-            follow.trends(made, settings.kafka, stage.trends, 60),
-            follow.latest(made, settings.kafka, stage.labelled, "text"),
-            follow.queue(made, settings.kafka, (stage.review, stage.verdicts), 100, "text"),
+            collectors.trends(made, settings.kafka, stage.trends, 60),
+            collectors.latest(made, settings.kafka, stage.labelled, "text"),
+            collectors.queue(made, settings.kafka, (stage.review, stage.verdicts), 100, "text"),
         )
         async with following(*tasks):
             await until(lambda: made.trends.statistics.reviews == 100 and made.latest.end >= 60)
@@ -163,8 +163,8 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
             if turn:
                 await until(lambda: made.trends.statistics.repeated == 1)
                 await asyncio.sleep(1)  # The others are at it too; nothing tells that they find nothing new.
-    _, points = rows(made.trends, PageQuery(), time.time())
-    assert sum(point[1] for point in points) == 100
+    _, points = rows(made.trends, PageQuery(), time.time(), ("negative",))
+    assert sum(point[2] for point in points) == 100
     newest = {found.name for found in made.latest.newest(ReviewFilter(), 100)}
     assert len(newest) == made.latest.end == 60
     assert "r99" in newest
@@ -174,7 +174,7 @@ async def test_a_flood_is_sampled(stage: Stage) -> None:
     """The newest are shown in time, whatever is in between, and the rate is the true one."""
     made, settings = state(), stage.settings()
     events = [feed.result(feed.event(number, text=f"flood {number}")) for number in range(500)]
-    async with following(follow.latest(made, settings.kafka, stage.labelled, "text")):
+    async with following(collectors.latest(made, settings.kafka, stage.labelled, "text")):
         await until(lambda: made.rate.value() == 0 and "results" not in made.faults)
         await asyncio.sleep(1)
         await stage.put(stage.labelled, *(events * 40))
@@ -196,7 +196,7 @@ async def test_a_topic_that_is_away_is_a_fault_that_passes() -> None:
         made.faults.pop("x")
         await asyncio.Event().wait()
 
-    async with following(follow.retry_forever(made, "x", failing)):
+    async with following(collectors.retry_forever(made, "x", failing)):
         await until(lambda: made.faults == {"x": "Kafka does not answer"})
         assert made.status(0.0)["faults"] == ["Kafka does not answer"]
         await until(lambda: made.faults == {})
@@ -220,7 +220,7 @@ async def test_workers_are_asked_for_their_metrics() -> None:
         good = Worker(f"http://127.0.0.1:{server.server_port}")
         odd, away = Worker(f"{good.url}/else"), Worker("http://127.0.0.1:1")
         made = state(workers=Workers([good, odd, away]))
-        async with following(follow.workers(made)):
+        async with following(collectors.workers(made)):
             await until(lambda: made.workers.version >= 2)
         server.shutdown()
     assert good.as_json()["records"] == {"labelled": 5.0}

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from streamer.dashboard.charts import InvalidQuery, PageQuery, page_query, rows, step, table
-from streamer.dashboard.latest import Latest, Rate
 from streamer.dashboard.queue import Decision, Queue, read_decision
-from streamer.dashboard.reviews import ReviewFilter, ReviewView, item
+from streamer.dashboard.reviews import Latest, Rate, ReviewFilter, ReviewView, read_review
+from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Snapshot, Worker, Workers, quantile, shape, snapshot
 from streamer.events import Record, TopicPartition
 from streamer.observe.metrics import Metrics, parse
@@ -18,6 +18,7 @@ from streamer.trends import Trends
 from tests.dashboard import feed
 
 SOURCE = TopicPartition("reviews", 0)
+LABELS = ("negative", "uncertain", "positive")
 
 
 def record(value: Any, key: bytes | None = b"k", timestamp: int = 1000) -> Record:
@@ -25,7 +26,7 @@ def record(value: Any, key: bytes | None = b"k", timestamp: int = 1000) -> Recor
 
 
 def made(number: int, label: str = "negative", text: str | None = None, **changes: Any) -> ReviewView:
-    found = item(record(feed.event(number, label, text, **changes), timestamp=number), "text")
+    found = read_review(record(feed.event(number, label, text, **changes), timestamp=number), "text")
     assert found is not None
     return found
 
@@ -33,7 +34,7 @@ def made(number: int, label: str = "negative", text: str | None = None, **change
 def test_an_event_is_read_with_its_text() -> None:
     """By the path of the settings; without input there is none."""
     event = feed.event(4, "positive", "good", action="review", rule="r")
-    found = item(record(event), "text")
+    found = read_review(record(event), "text")
     assert found is not None
     assert (found.id, found.label, found.text, found.action, found.rule) == (
         "reviews/0/4",
@@ -54,7 +55,8 @@ def test_an_event_is_read_with_its_text() -> None:
         {},
         "x",
         7,
-        feed.event(1, group=None) | {"label": "else"},
+        feed.event(1, group=None) | {"label": "two words"},
+        feed.event(1) | {"label": 7},
         feed.event(1) | {"score": "x"},
         feed.event(1) | {"source": {"topic": "t"}},
         feed.event(1) | {"evidence": [{"token": "t"}]},
@@ -63,7 +65,7 @@ def test_an_event_is_read_with_its_text() -> None:
 )
 def test_what_is_no_event_is_left_out(value: Any) -> None:
     """Whoever may write to the topic cannot stop the dashboard."""
-    assert item(record(value), "text") is None
+    assert read_review(record(value), "text") is None
 
 
 def test_what_strangers_write_is_cut() -> None:
@@ -87,7 +89,7 @@ def test_what_strangers_write_is_cut() -> None:
 def test_events_are_found_by_label_group_and_words(wanted: ReviewFilter, expected: list[int]) -> None:
     """Without a text the evidence is searched."""
     items = [made(1), made(2, "positive", "ausgezeichnet")]
-    assert [int(found.id[-1]) for found in items if wanted.has(found)] == expected
+    assert [int(found.id[-1]) for found in items if wanted.matches(found)] == expected
 
 
 def test_a_reader_of_the_ring_gets_what_is_new() -> None:
@@ -180,7 +182,7 @@ def test_an_address_is_read() -> None:
     [
         ({"view": "x"}, "view"),
         ({"range": "1y"}, "range"),
-        ({"label": "x"}, "label"),
+        ({"label": "two words"}, "label"),
         ({"sort": "x"}, "sort"),
         ({"from": "x", "to": "y"}, "from, to"),
         ({"from": "2", "to": "1"}, "from, to"),
@@ -210,12 +212,11 @@ def counted(*seconds: int, group: str = "g", label: str = "negative") -> Trends:
 def test_points_add_up_to_what_was_counted() -> None:
     """In windows of the chart's step, of the time asked for."""
     trends = counted(1000, 1001, 1004, 1005, 1299)
-    width, points = rows(trends, PageQuery(span=900), 1300.0)
-    assert (width, [(row[0], row[1]) for row in points if row[1]]) == (5, [(1000, 3), (1005, 1), (1295, 1)])
-    assert sum(row[4] for row in points) == 5 * 70_000
-    assert rows(trends, PageQuery(span=900, wanted=ReviewFilter(group="else")), 1300.0)[1] == [] or not any(
-        row[1] for row in rows(trends, PageQuery(span=900, wanted=ReviewFilter(group="else")), 1300.0)[1]
-    )
+    width, points = rows(trends, PageQuery(span=900), 1300.0, LABELS)
+    assert (width, [(row[0], row[2]) for row in points if row[2]]) == (5, [(1000, 3), (1005, 1), (1295, 1)])
+    assert (sum(row[1] for row in points), sum(sum(row[3:]) for row in points)) == (5 * 70_000, 0)
+    _, others = rows(trends, PageQuery(span=900, wanted=ReviewFilter(group="else")), 1300.0, LABELS)
+    assert not any(sum(row[1:]) for row in others)
 
 
 def test_groups_are_added_up_and_sorted() -> None:
@@ -230,13 +231,13 @@ def test_groups_are_added_up_and_sorted() -> None:
     query = PageQuery("groups", span=900)
 
     def names(sort: str) -> list[str]:
-        return [found["group"] for found in table(trends, query._replace(sort=sort), 60_030.0)]
+        return [found["group"] for found in table(trends, query._replace(sort=sort), 60_030.0, LABELS)]
 
     assert names("volume") == ["Many", "bad", "few"]
-    assert names("negative") == ["bad", "Many", "few"]
+    assert names("share") == ["bad", "Many", "few"]
     assert names("name") == ["bad", "few", "Many"]
-    (found,) = table(trends, query._replace(wanted=ReviewFilter(text="MAN")), 60_030.0)
-    assert (found["negative"], found["positive"], found["count"], found["share"]) == (40, 60, 100, 0.4)
+    (found,) = table(trends, query._replace(wanted=ReviewFilter(text="MAN")), 60_030.0, LABELS)
+    assert (found["counts"], found["count"], found["share"]) == ([40, 0, 60], 100, 0.4)
     assert sum(total for total, _ in found["spark"]) == 100
 
 
@@ -247,8 +248,36 @@ def test_change_compares_the_later_half_with_the_earlier() -> None:
     late = [feed.event(n, "negative" if n < 6 else "positive", group="g") for n in range(10)]
     trends.merge(feed.counts(early, 0, SOURCE, second=60_000).value, now=2e9)
     trends.merge(feed.counts(late, 10, SOURCE, second=60_840).value, now=2e9)
-    (found,) = table(trends, PageQuery("groups", span=900), 60_890.0)
+    (found,) = table(trends, PageQuery("groups", span=900), 60_890.0, LABELS)
     assert found["change"] == pytest.approx(0.4)
+
+
+def test_labels_are_those_of_the_model_of_the_counts_and_of_results() -> None:
+    """In order from the least favourable to the most; a label that only results have had goes to the lower end."""
+    state = DashboardState(Trends(labels=("good", "bad", "uncertain")), Workers([]), None)
+    assert state.labels() == ("bad", "uncertain", "good")
+    state.add_latest([made(1, "uncertain"), made(2)._replace(label="worse"), made(3)._replace(label="good")])
+    assert state.page_labels() == {
+        "names": ("worse", "bad", "uncertain", "good"),
+        "uncertain": "uncertain",
+        "watched": "bad",
+    }
+    event = feed.event(0) | {"label": "so-so"}
+    counts = feed.counts([event], 0, SOURCE, second=60_000, labels=("good", "so-so", "bad", "worse", "uncertain"))
+    assert state.trends.merge(counts.value, now=2e9)
+    assert state.labels() == ("worse", "bad", "uncertain", "so-so", "good")
+    _, (point,) = rows(state.trends, PageQuery(span=900), 60_010.0, state.labels())
+    assert point == (60_000, 70_000, 0, 0, 0, 1, 0)
+    (found,) = table(state.trends, PageQuery(span=900), 60_010.0, state.labels())
+    assert (found["counts"], found["share"]) == ([0, 0, 0, 1, 0], 0.0)
+
+
+def test_names_of_labels_do_not_fill_the_memory() -> None:
+    """Whoever may write results cannot add labels without end."""
+    state = DashboardState(Trends(), Workers([]), None)
+    for number in range(100):
+        state.add_latest([made(1)._replace(label=f"label-{number}")])
+    assert len(state.labels()) < 50
 
 
 def scraped(metrics: Metrics, at: float) -> Snapshot:

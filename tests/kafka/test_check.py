@@ -1,4 +1,4 @@
-"""What `streamer check` finds out about a cluster, and the topics that it makes."""
+"""What `streamer check` finds out about a cluster, and the topics that it creates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Its own __a
 from pydantic import SecretStr
 
 from streamer.demo.embedded_broker import EmbeddedBroker
-from streamer.kafka.check.checks import check_cluster, ensure_topics
-from streamer.kafka.check.connectivity import advertised, reach
-from streamer.kafka.check.findings import Finding, agreement, apart, durability, permission, room
-from streamer.kafka.cluster import Topic, TopicRefused, connected
-from streamer.kafka.protocol import Operation, operations
+from streamer.kafka.check.checks import check_cluster
+from streamer.kafka.check.connectivity import check_advertised_listeners, connection_failure
+from streamer.kafka.check.findings import (
+    Finding,
+    durability,
+    output_partitions,
+    permission,
+    record_size,
+    transactional_ids,
+    trend_partitions,
+)
+from streamer.kafka.check.topics import ensure_topics
+from streamer.kafka.cluster import InitProducerIdOutcome, Topic, TopicCreationRefused, connected
+from streamer.kafka.protocol import Operation, authorized_operations
 from streamer.settings import (
     InputSettings,
     KafkaSettings,
@@ -41,7 +50,7 @@ SASL = {
     "listener.name.sasl_plaintext.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule "
     f'required user_alice="{PASSWORD}";',
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "super.users": "User:ANONYMOUS",  # Who comes by the PLAINTEXT listener: the test itself.
+    "super.users": "User:ANONYMOUS",  # The test itself, by the PLAINTEXT listener.
 }
 
 
@@ -78,7 +87,7 @@ def config(bootstrap: str, topic: str, name: str) -> str | None:
 
 @pytest.mark.requires("admin")
 async def test_topics_that_are_missing_are_errors(cluster: Cluster) -> None:
-    """One each, that says how to make them; asking does not create them."""
+    """One each, which says how to create them; the check itself creates none."""
     wanted = settings(cluster.bootstrap)
     for _ in range(2):
         errors = of(await check_cluster(wanted, False, 3, 1), "error")
@@ -91,7 +100,7 @@ async def test_topics_that_are_missing_are_errors(cluster: Cluster) -> None:
 
 
 @pytest.mark.requires("admin")
-async def test_topics_are_made_on_request(cluster: Cluster) -> None:
+async def test_topics_are_created_on_request(cluster: Cluster) -> None:
     """The output topic with the input topic's count, the dead letters with one partition and room for headers."""
     wanted = settings(cluster.bootstrap)
     findings = await check_cluster(wanted, True, 3, 1)
@@ -112,8 +121,8 @@ def moderating(bootstrap: str) -> Settings:
 
 
 @pytest.mark.requires("admin")
-async def test_the_topics_of_moderation_are_looked_at_where_it_has_rules(cluster: Cluster) -> None:
-    """Without the review topic a worker cannot run; without the one of verdicts it can."""
+async def test_the_topics_of_moderation_are_checked_if_it_has_rules(cluster: Cluster) -> None:
+    """Without the review topic a worker cannot run; without the verdict topic it can."""
     wanted = moderating(cluster.bootstrap)
     findings = await check_cluster(wanted, False, 3, 1)
     assert f"review topic '{wanted.review_topic}'" in of(findings, "error")
@@ -121,8 +130,8 @@ async def test_the_topics_of_moderation_are_looked_at_where_it_has_rules(cluster
 
 
 @pytest.mark.requires("admin")
-async def test_the_topics_of_moderation_are_made_on_request(cluster: Cluster) -> None:
-    """The review topic like the output's, with room for the input; of verdicts the newest of each review stay."""
+async def test_the_topics_of_moderation_are_created_on_request(cluster: Cluster) -> None:
+    """The review topic like the output topic, for larger records; the verdict topic is compacted."""
     wanted = moderating(cluster.bootstrap)
     assert of(await check_cluster(wanted, True, 3, 1), "error") == {}
     async with connected(wanted.kafka) as asked:
@@ -136,8 +145,8 @@ async def test_the_topics_of_moderation_are_made_on_request(cluster: Cluster) ->
 
 
 @pytest.mark.requires("admin")
-async def test_the_trends_topic_is_looked_for_where_it_is_used(cluster: Cluster) -> None:
-    """Made with the input topic's count, and kept for 30 days; with fewer partitions there is a warning."""
+async def test_the_trends_topic_is_checked_if_trends_are_enabled(cluster: Cluster) -> None:
+    """Created with the input topic's partitions and kept for 30 days; with fewer partitions there is a warning."""
     wanted = settings(cluster.bootstrap).model_copy(update={"trends": TrendSettings(enabled=True)})
     assert f"trends topic '{wanted.trend_topic}'" in of(await check_cluster(wanted, False, 3, 1), "error")
     findings = await check_cluster(wanted, True, 3, 1)
@@ -147,23 +156,23 @@ async def test_the_trends_topic_is_looked_for_where_it_is_used(cluster: Cluster)
     assert {f"permission to {verb} trends topic '{wanted.trend_topic}'" for verb in ("read", "write")} <= {
         finding.subject for finding in findings
     }
-    assert apart(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
-    assert apart(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
+    assert trend_partitions(Topic("in", 6, 1), Topic("trends", 6, 1)).severity == "ok"
+    assert trend_partitions(Topic("in", 6, 1), Topic("trends", 1, 1)).severity == "warning"
 
 
 @pytest.mark.requires("admin")
 async def test_a_refused_topic_says_why(cluster: Cluster) -> None:
-    """In the broker's words, and none of the others is made up for it."""
+    """In the broker's words."""
     errors = of(await check_cluster(settings(cluster.bootstrap), True, 3, 100), "error")
     assert len(errors) == 3
     assert all("was not made" in detail and "100" in detail for detail in errors.values())
-    with pytest.raises(TopicRefused, match="100"):
+    with pytest.raises(TopicCreationRefused, match="100"):
         await ensure_topics(settings(cluster.bootstrap), 3, 100)
 
 
 @pytest.mark.requires("admin")
-async def test_ensuring_topics_makes_what_is_missing_only(cluster: Cluster) -> None:
-    """And names it; the output topic follows an input topic that is there."""
+async def test_ensure_topics_creates_only_what_is_missing(cluster: Cluster) -> None:
+    """And returns the names; the output topic gets as many partitions as an existing input topic."""
     wanted = settings(cluster.bootstrap)
     cluster.create_topic(wanted.input.topic, 5, {})
     assert await ensure_topics(wanted, 2, -1) == [wanted.output.topic, wanted.dead_letter_topic]
@@ -174,8 +183,8 @@ async def test_ensuring_topics_makes_what_is_missing_only(cluster: Cluster) -> N
     assert output.partitions == 5
 
 
-async def test_a_broker_that_does_not_tell_is_no_error() -> None:
-    """The embedded broker knows no admin requests; but it cannot make topics either, and says so."""
+async def test_what_a_broker_does_not_report_is_no_error() -> None:
+    """The embedded broker knows no admin requests. So it cannot create topics, and the finding says so."""
     with EmbeddedBroker({"reviews": 2, "reviews.labelled": 2}) as broker:
         wanted = settings(broker.bootstrap, "reviews")
         findings = await check_cluster(wanted, True, 2, 1)
@@ -185,8 +194,8 @@ async def test_a_broker_that_does_not_tell_is_no_error() -> None:
         broker.create_topic("reviews.dlq", 1)
         findings = await check_cluster(wanted, False, 2, 1)
     assert of(findings, "error") == {}
-    told = {subject for subject, detail in of(findings, "ok").items() if detail == "not told by the broker"}
-    assert told == {
+    not_reported = {subject for subject, detail in of(findings, "ok").items() if detail == "not reported by the broker"}
+    assert not_reported == {
         "record size of dead-letter topic 'reviews.dlq'",
         "permission to read input topic 'reviews'",
         "permission to write output topic 'reviews.labelled'",
@@ -196,7 +205,7 @@ async def test_a_broker_that_does_not_tell_is_no_error() -> None:
 
 
 async def test_no_broker_is_one_finding() -> None:
-    """And nothing else is asked."""
+    """And nothing else is checked."""
     found = await check_cluster(settings("127.0.0.1:1"), False, 1, 1)
     assert [(finding.severity, finding.subject) for finding in found] == [("error", "broker 127.0.0.1:1")]
     assert "nothing listens there" in found[0].detail
@@ -210,12 +219,12 @@ async def test_one_bootstrap_server_is_enough(cluster: Cluster) -> None:
     assert "broker 127.0.0.1:1" in of(found, "warning")
 
 
-async def test_a_broker_at_an_address_that_nobody_reaches_is_an_error() -> None:
-    """Wrong advertised listeners are what most often keeps a client out."""
+async def test_an_unreachable_advertised_address_is_an_error() -> None:
+    """Wrong advertised listeners are the most common mistake."""
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:2")
-    (found,) = await advertised(kafka, {1: ("127.0.0.1", 2), 7: ("127.0.0.1", 1)})
+    (found,) = await check_advertised_listeners(kafka, {1: ("127.0.0.1", 2), 7: ("127.0.0.1", 1)})
     assert (found.severity, found.subject) == ("error", "broker 7")
-    assert "says to be at 127.0.0.1:1" in found.detail
+    assert "advertises 127.0.0.1:1" in found.detail
     assert "advertised.listeners" in found.detail
 
 
@@ -228,13 +237,15 @@ async def test_a_broker_at_an_address_that_nobody_reaches_is_an_error() -> None:
     ],
 )
 async def test_the_wrong_protocol_is_named(cluster: Cluster, security: SecuritySettings) -> None:
-    """A broker does not say what it expects: it hangs up."""
+    """The broker does not say what it expects: it closes the connection."""
     address = cluster.bootstrap.split(",")[0]
-    why = await reach(KafkaSettings(bootstrap_servers=address, security=security, request_timeout_ms=5000), address)
+    why = await connection_failure(
+        KafkaSettings(bootstrap_servers=address, security=security, request_timeout_ms=5000), address
+    )
     assert why == f"it hung up on {security.protocol}: does kafka.security.protocol name the listener's own?"
 
 
-async def test_who_is_refused_learns_why(start_cluster: StartCluster) -> None:
+async def test_a_refused_login_is_explained(start_cluster: StartCluster) -> None:
     """A wrong password, no SASL at all, another mechanism: an error each, and no password in it."""
     address = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",)).address("SASL_PLAINTEXT")
     for security, why in (
@@ -249,8 +260,8 @@ async def test_who_is_refused_learns_why(start_cluster: StartCluster) -> None:
         assert found == [Finding("error", f"broker {address}", why)]
 
 
-async def test_permissions_are_told(start_cluster: StartCluster) -> None:
-    """Each that is missing is an error that says what to grant; none is left when all are granted."""
+async def test_missing_permissions_are_named(start_cluster: StartCluster) -> None:
+    """Each is an error that says what to grant; there is no error when all are granted."""
     cluster = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",))
     wanted = settings(cluster.address("SASL_PLAINTEXT"), "reviews", alice())
     await ensure_topics(settings(cluster.bootstrap, "reviews"), 1, 1)
@@ -286,8 +297,8 @@ async def test_permissions_are_told(start_cluster: StartCluster) -> None:
     assert not any(PASSWORD in str(finding) for finding in found)
 
 
-async def test_who_may_not_make_topics_learns_it(start_cluster: StartCluster) -> None:
-    """A topic that may be seen to be missing is not always one that may be made."""
+async def test_a_client_that_may_not_create_topics_is_told_which_acl_it_lacks(start_cluster: StartCluster) -> None:
+    """A client that may see that a topic is missing may not always create it."""
     cluster = start_cluster(properties=SASL, listeners=("SASL_PLAINTEXT",))
     grant(cluster, ResourceType.TOPIC, "*", AclOperation.WRITE)
     found = await check_cluster(settings(cluster.address("SASL_PLAINTEXT"), "reviews", alice()), True, 1, 1)
@@ -297,23 +308,23 @@ async def test_who_may_not_make_topics_learns_it(start_cluster: StartCluster) ->
 
 
 def grant(cluster: NodeCluster, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Let alice do something."""
+    """Grant alice an operation."""
     acl = AclBinding(kind, name, ResourcePatternType.LITERAL, "User:alice", "*", operation, AclPermissionType.ALLOW)
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     admin.create_acls([acl])[acl].result(10)
 
 
-def test_the_bits_of_what_is_allowed() -> None:
-    """Bit n is the operation with code n; the smallest integer is silence."""
-    assert operations(1 << 3 | 1 << 8 | 1 << 10) == frozenset((Operation.READ, Operation.DESCRIBE))
-    assert operations(0) == frozenset()
-    assert operations(-(1 << 31)) is None
+def test_authorized_operations_are_bits() -> None:
+    """Bit n is the operation with code n; the smallest integer means that they are not reported."""
+    assert authorized_operations(1 << 3 | 1 << 8 | 1 << 10) == frozenset((Operation.READ, Operation.DESCRIBE))
+    assert authorized_operations(0) == frozenset()
+    assert authorized_operations(-(1 << 31)) is None
 
 
 @pytest.mark.parametrize(("count", "severity"), [(4, "ok"), (3, "warning"), (8, "warning")])
-def test_partition_counts_should_agree(count: int, severity: str) -> None:
-    """Order is kept with any; joins by partition are not."""
-    found = agreement(Topic("in", 4, 1), Topic("out", count, 1))
+def test_the_output_topic_should_have_the_input_topics_partitions(count: int, severity: str) -> None:
+    """Order is kept with any number, but joins by partition need the same."""
+    found = output_partitions(Topic("in", 4, 1), Topic("out", count, 1))
     assert found.severity == severity
     assert severity == "ok" or "in order" in found.detail
 
@@ -321,10 +332,10 @@ def test_partition_counts_should_agree(count: int, severity: str) -> None:
 @pytest.mark.parametrize(
     ("size", "severity"), [(1_000_000, "error"), (1_004_095, "error"), (1_004_096, "ok"), (None, "ok")]
 )
-def test_a_dead_letter_is_larger_than_its_record(size: int | None, severity: str) -> None:
-    """By its headers; a topic that takes no larger records than the input topic would stop the service."""
+def test_a_dead_letter_needs_room_for_its_headers(size: int | None, severity: str) -> None:
+    """A topic that accepts no larger records than the input topic would stop the service."""
     source = Topic("in", 1, 1, max_message_bytes=1_000_000)
-    assert room(source, Topic("dlq", 1, 1, max_message_bytes=size), "dead-letter topic").severity == severity
+    assert record_size(source, Topic("dlq", 1, 1, max_message_bytes=size), "dead-letter topic").severity == severity
 
 
 @pytest.mark.parametrize(
@@ -336,22 +347,30 @@ def test_a_dead_letter_is_larger_than_its_record(size: int | None, severity: str
         (3, 1, "warning", "one broker only"),
         (3, 2, "ok", "min.insync.replicas 2"),
         (3, 3, "warning", "nothing can be written"),
-        (3, None, "ok", "not told"),
+        (3, None, "ok", "not reported"),
     ],
 )
-def test_what_is_acknowledged_should_survive_a_broker(
+def test_acknowledged_records_should_survive_the_loss_of_a_broker(
     replicas: int, minimum: int | None, severity: str, word: str
 ) -> None:
-    """And one broker away should not stop the writing."""
+    """And writing should go on while one broker is down."""
     found = durability(Topic("out", 1, replicas, min_insync_replicas=minimum), "output topic")
     assert found.severity == severity
     assert word in found.detail
 
 
-def test_a_permission_is_there_missing_or_not_told() -> None:
-    """Only what is told to be missing is an error."""
-    told = [
+def test_a_permission_is_granted_missing_or_not_reported() -> None:
+    """Only one that is reported as missing is an error."""
+    severities = [
         permission(allowed, Operation.READ, "topic", None).severity
         for allowed in ({Operation.READ}, {Operation.WRITE}, frozenset[Operation](), None)
     ]
-    assert told == ["ok", "error", "error", "ok"]
+    assert severities == ["ok", "error", "error", "ok"]
+
+
+@pytest.mark.parametrize("outcome", InitProducerIdOutcome)
+def test_only_a_granted_transactional_id_is_ok(outcome: InitProducerIdOutcome) -> None:
+    """All other outcomes are errors that name the prefix."""
+    found = transactional_ids(outcome, "streamer", 60_000, None)
+    assert found.subject == "transactional ids 'streamer/...'"
+    assert found.ok == (outcome is InitProducerIdOutcome.GRANTED)

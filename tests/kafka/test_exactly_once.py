@@ -26,7 +26,7 @@ DONE, SKIPPED, FAILED = CommitOutcome.DONE, CommitOutcome.SKIPPED, CommitOutcome
 
 
 class Stream:
-    """An input topic, of which only the offsets matter, and the topics that its results and dead letters go to.
+    """An input topic, of which only the offsets matter, with topics for its results and dead letters.
 
     Result n belongs to offset n, has it as its value, and goes to the output partition of the same number.
     """
@@ -40,7 +40,9 @@ class Stream:
 
     def worker(self, transaction_timeout_ms: int = 60_000, **settings: int) -> ExactlyOnce:
         """A delivery that has no partitions yet; closed at the end of the test."""
-        worker = ExactlyOnce(self.kafka.model_copy(update=settings), "none", transaction_timeout_ms)
+        worker = ExactlyOnce(
+            self.kafka.model_copy(update=settings), "none", transaction_timeout_ms=transaction_timeout_ms
+        )
         self._resources.push_async_callback(worker.stop)
         return worker
 
@@ -57,12 +59,12 @@ class Stream:
         ]
 
     async def send(self, worker: ExactlyOnce, *offsets: int, partition: int = 0) -> None:
-        """Send one release with the results of these offsets, and wait until the broker has them."""
+        """Send the results of these offsets together, and wait until the broker has acknowledged them."""
         source = TopicPartition(self.input, partition)
         await (await worker.send(source, offsets[-1] + 1, self.results(offsets, partition=partition)))
 
     async def visible(self, expected: int, topic: str = "", **options: Any) -> list[int]:
-        """The offsets whose results confluent-kafka reads, waiting for so many; by default only committed ones."""
+        """The offsets whose results confluent-kafka reads, waiting for `expected`, by default committed ones."""
         records = await asyncio.to_thread(
             read_all, self.kafka.bootstrap_servers, topic or self.output, expected, timeout_s=10, **options
         )
@@ -101,16 +103,16 @@ async def on_a_cluster_of_its_own(start_cluster: StartCluster, **properties: str
 async def read_by_aiokafka(stream: Stream) -> list[int]:
     """The offsets whose results aiokafka reads, of committed transactions only."""
     found = []
-    async with TopicReader(stream.kafka, stream.output, start="beginning") as tail, asyncio.timeout(20):
-        ends = await tail.ends()
-        while await tail.positions() != ends:
-            found += [int(record.value or b"-1") for record in await tail.poll(0.1)]
+    async with TopicReader(stream.kafka, stream.output, start="beginning") as reader, asyncio.timeout(20):
+        ends = await reader.ends()
+        while await reader.positions() != ends:
+            found += [int(record.value or b"-1") for record in await reader.poll(0.1)]
     return found
 
 
 @contextlib.asynccontextmanager
-async def intruder(stream: Stream) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer that takes the first partition's transactional id, as a new owner would, and nothing else."""
+async def next_owner(stream: Stream) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that initialises the first partition's transactional id as a new owner would, and no more."""
     producer = AIOKafkaProducer(
         bootstrap_servers=stream.kafka.bootstrap_servers,
         transactional_id=f"streamer/{stream.kafka.group_id}/{stream.input}/0",
@@ -123,24 +125,24 @@ async def intruder(stream: Stream) -> AsyncIterator[AIOKafkaProducer]:
 
 
 def failing(times: int, method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Does what the method does, then fails as if the broker's answer had been lost, so many times."""
+    """Calls the method, then fails as if the broker's response had been lost, this many times."""
     left = times
 
-    async def does_and_fails(producer: AIOKafkaProducer) -> None:
+    async def call_and_fail(producer: AIOKafkaProducer) -> None:
         nonlocal left
         await method(producer)
         if left:
             left -= 1
-            raise KafkaError("the answer was lost")
+            raise KafkaError("the response was lost")
 
-    return does_and_fails
+    return call_and_fail
 
 
 # What becomes visible, and when
 
 
 async def test_results_and_their_offset_become_visible_together(stream: Stream) -> None:
-    """To clients of two makes; the offset is that of the last send, wherever the positions are."""
+    """To confluent-kafka and to aiokafka. The offset is that of the last send, whatever the positions are."""
     worker = await stream.owner()
     await stream.send(worker, 0, 1, 2)
     await stream.send(worker, 3, 4)
@@ -150,7 +152,7 @@ async def test_results_and_their_offset_become_visible_together(stream: Stream) 
 
 
 async def test_nothing_is_visible_before_the_commit(stream: Stream) -> None:
-    """Though all of it is acknowledged and there for those who read uncommitted."""
+    """Although everything is acknowledged, and readers of uncommitted records see it."""
     worker = await stream.owner()
     await stream.send(worker, 0, 1, 2)
     assert await stream.visible(3, committed_only=False) == [0, 1, 2]
@@ -203,7 +205,7 @@ async def test_an_empty_commit_does_nothing(stream: Stream) -> None:
 
 
 async def test_partitions_are_transactions_of_their_own(stream: Stream) -> None:
-    """Those that are committed together all are; those that are not stay invisible."""
+    """Those in the positions are committed; the others stay invisible."""
     worker = stream.worker()
     partitions = [TopicPartition(stream.input, number) for number in range(8)]
     await worker.assigned(partitions)
@@ -218,7 +220,7 @@ async def test_partitions_are_transactions_of_their_own(stream: Stream) -> None:
 
 
 async def test_a_crash_before_the_commit_leaves_nothing(stream: Stream) -> None:
-    """The next owner aborts the transaction, and begins where the last commit was."""
+    """The next owner aborts the transaction, and begins at the last commit."""
     crashed = await stream.owner()
     await stream.send(crashed, 0, 1)
     assert await crashed.commit({stream.first: 2}) is DONE
@@ -243,7 +245,7 @@ async def test_the_former_owner_can_commit_nothing(stream: Stream) -> None:
 
 
 async def test_a_former_owner_that_was_idle_can_commit_nothing_either(stream: Stream) -> None:
-    """It learns of the new owner by what it sends next."""
+    """It notices the new owner with what it sends next."""
     former = await stream.owner()
     await stream.owner()
     await stream.send(former, 0)
@@ -263,21 +265,21 @@ async def test_a_partition_may_come_back(stream: Stream) -> None:
     assert await stream.visible(1) == [0]
 
 
-async def test_a_partition_given_up_holds_no_reader_back(stream: Stream) -> None:
+async def test_a_revoked_partition_holds_no_reader_back(stream: Stream) -> None:
     """Its open transaction is aborted: readers pass over it without waiting for a next owner or a timeout."""
     worker = await stream.owner()
     await stream.send(worker, 0)
     await worker.revoked([stream.first])
-    async with TopicReader(stream.kafka, stream.output, start="beginning") as tail:
-        ends = await tail.ends()
+    async with TopicReader(stream.kafka, stream.output, start="beginning") as reader:
+        ends = await reader.ends()
     assert ends[TopicPartition(stream.output, 0)] == 2  # The result and the marker that aborts it.
     await stream.send(worker, 1)
     assert await worker.commit({stream.first: 2}) is SKIPPED
     assert await stream.visible(0) == []
 
 
-async def test_a_partition_lost_that_the_group_leaves_with_us_ends_the_worker(stream: Stream) -> None:
-    """Else it would be read for ever, and nothing of it committed."""
+async def test_a_lost_partition_that_the_group_does_not_revoke_ends_the_worker(stream: Stream) -> None:
+    """Otherwise it would be read on and on, and nothing of it committed."""
     former = await stream.owner(session_timeout_ms=1000, rebalance_timeout_ms=0)
     await stream.send(former, 0)
     await stream.owner()
@@ -287,8 +289,8 @@ async def test_a_partition_lost_that_the_group_leaves_with_us_ends_the_worker(st
         await former.commit({stream.first: 1})
 
 
-async def test_an_offset_that_is_just_being_committed_is_waited_for(stream: Stream) -> None:
-    """The place to read on from is what comes of the transaction that holds it."""
+async def test_assignment_waits_for_an_offset_that_is_being_committed(stream: Stream) -> None:
+    """Reading goes on from where the transaction that holds it puts the offset."""
     async with AIOKafkaProducer(bootstrap_servers=stream.kafka.bootstrap_servers, transactional_id="other") as other:
         await other.begin_transaction()
         await other.send_offsets_to_transaction({KafkaPartition(*stream.first): 7}, stream.kafka.group_id)
@@ -303,11 +305,11 @@ async def test_an_offset_that_is_just_being_committed_is_waited_for(stream: Stre
 
 
 async def test_a_transaction_that_broke_is_sent_again(stream: Stream) -> None:
-    """All of it, once, in order, when it is old enough for the broker to have aborted it and nobody went on."""
+    """Everything, once, in order, if the broker may have aborted it by itself and no other owner went on."""
     worker = await stream.owner(transaction_timeout_ms=200)
     await stream.send(worker, 0, 1)
     await stream.send(worker, 2)
-    async with intruder(stream):
+    async with next_owner(stream):
         await asyncio.sleep(0.3)
     await stream.send(worker, 3)
     assert await worker.commit({stream.first: 4}) is DONE
@@ -318,10 +320,10 @@ async def test_a_transaction_that_broke_is_sent_again(stream: Stream) -> None:
     assert await stream.visible(5) == [0, 1, 2, 3, 4]
 
 
-async def test_who_was_fenced_loses_though_a_consequence_is_told_first(stream: Stream) -> None:
-    """What is sent after it is refused for there being no transaction; the id is not taken back all the same."""
+async def test_a_fenced_owner_loses_the_partition_even_if_a_consequence_is_reported_first(stream: Stream) -> None:
+    """Later sends fail because there is no transaction. Even so the id is not initialised again."""
     worker = await stream.owner()
-    async with intruder(stream) as other:
+    async with next_owner(stream) as other:
         await stream.send(worker, 0)
         await stream.send(worker, 1)
         assert await worker.commit({stream.first: 2}) is SKIPPED
@@ -332,11 +334,11 @@ async def test_who_was_fenced_loses_though_a_consequence_is_told_first(stream: S
     assert await stream.visible(0) == []
 
 
-async def test_a_broken_transaction_is_dropped_where_another_went_on(stream: Stream) -> None:
-    """However old it is: the committed offset is not where it began."""
+async def test_a_broken_transaction_is_dropped_if_another_owner_went_on(stream: Stream) -> None:
+    """However old it is: the committed offset is not where the transaction began."""
     worker = await stream.owner(transaction_timeout_ms=200)
     await stream.send(worker, 0, 1)
-    async with intruder(stream) as other:
+    async with next_owner(stream) as other:
         await other.begin_transaction()
         await other.send_offsets_to_transaction({KafkaPartition(*stream.first): 1}, stream.kafka.group_id)
         await other.commit_transaction()
@@ -349,17 +351,17 @@ async def test_a_broken_transaction_is_dropped_where_another_went_on(stream: Str
     assert await stream.offsets({0: 3}) == {0: 3}
 
 
-async def test_a_broken_transaction_is_dropped_where_another_goes_on_at_the_last_moment(
+async def test_a_broken_transaction_is_dropped_if_another_owner_goes_on_at_the_last_moment(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the offset was looked at, and before the id is taken anew: it is looked at again."""
+    """After the offset is read and before the id is initialised again: so the offset is read again."""
     worker = await stream.owner()
     await stream.send(worker, 0, 1)
     start = AIOKafkaProducer.start
 
     async def overtaken(producer: AIOKafkaProducer) -> None:
         monkeypatch.setattr(AIOKafkaProducer, "start", start)
-        async with intruder(stream) as other:
+        async with next_owner(stream) as other:
             await other.begin_transaction()
             await other.send_offsets_to_transaction({KafkaPartition(*stream.first): 1}, stream.kafka.group_id)
             await real(other)
@@ -373,8 +375,10 @@ async def test_a_broken_transaction_is_dropped_where_another_goes_on_at_the_last
     assert await stream.offsets({0: 1}) == {0: 1}
 
 
-async def test_a_commit_whose_answer_was_lost_is_not_repeated(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The committed offset says that it was done."""
+async def test_a_commit_whose_response_was_lost_is_not_repeated(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The committed offset shows that it was done."""
     worker = await stream.owner()
     await stream.send(worker, 0, 1)
     monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", failing(1, AIOKafkaProducer.commit_transaction))
@@ -386,10 +390,10 @@ async def test_a_commit_whose_answer_was_lost_is_not_repeated(stream: Stream, mo
     assert await stream.offsets({0: 3}) == {0: 3}
 
 
-async def test_a_transaction_that_breaks_again_and_again_ends_the_worker(
+async def test_a_transaction_that_keeps_breaking_ends_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KafkaFault, and nothing of it is committed; the other partition is."""
+    """With KafkaFault, and nothing of it is committed; the other partition is."""
     worker = stream.worker()
     other = TopicPartition(stream.input, 1)
     await worker.assigned([stream.first, other])
@@ -411,7 +415,7 @@ async def test_a_transaction_that_breaks_again_and_again_ends_the_worker(
 
 
 async def test_a_message_too_large_is_refused(stream: Stream) -> None:
-    """By the acknowledgement and by the commit, which commits nothing of it."""
+    """By the acknowledgement and by the commit, which commits nothing."""
     worker = await stream.owner()
     await stream.send(worker, 0)
     large = stream.results([1])[0]._replace(value=b"x" * 1_500_000)
@@ -425,8 +429,8 @@ async def test_a_message_too_large_is_refused(stream: Stream) -> None:
     assert await stream.offsets({}) == {}
 
 
-async def test_a_cancelled_commit_goes_on_and_is_waited_for(stream: Stream) -> None:
-    """By the next one, which finds nothing left to do."""
+async def test_a_cancelled_commit_goes_on_and_the_next_one_waits_for_it(stream: Stream) -> None:
+    """The next one finds nothing left to do."""
     worker = await stream.owner()
     await stream.send(worker, 0, 1)
     with contextlib.suppress(TimeoutError):
@@ -438,7 +442,7 @@ async def test_a_cancelled_commit_goes_on_and_is_waited_for(stream: Stream) -> N
 
 
 async def test_a_cancelled_send_is_not_committed(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even that part of it which had gone out already."""
+    """Not even the part that had been sent already."""
     worker = await stream.owner()
     await stream.send(worker, 0)
     real = AIOKafkaProducer.send_batch
@@ -459,7 +463,7 @@ async def test_a_cancelled_send_is_not_committed(stream: Stream, monkeypatch: py
 
 
 async def test_the_acknowledgement_of_a_send_may_be_cancelled(stream: Stream) -> None:
-    """The commit still knows whether all of it is there."""
+    """The commit still knows whether everything was acknowledged."""
     worker = await stream.owner()
     acknowledgement = await worker.send(stream.first, 1, stream.results([0]))
     with contextlib.suppress(TimeoutError):
@@ -471,7 +475,7 @@ async def test_the_acknowledgement_of_a_send_may_be_cancelled(stream: Stream) ->
 
 @pytest.mark.requires("properties")
 async def test_a_transaction_that_the_broker_aborted_is_recovered(start_cluster: StartCluster) -> None:
-    """It was open for too long: it is sent again, all of it, once."""
+    """Because it was open for too long: everything is sent again, once."""
     quick = {"transaction_abort_timed_out_transaction_cleanup_interval_ms": "100"}
     async with on_a_cluster_of_its_own(start_cluster, **quick) as (stream, _):
         worker = await stream.owner(transaction_timeout_ms=500)
@@ -484,8 +488,8 @@ async def test_a_transaction_that_the_broker_aborted_is_recovered(start_cluster:
 
 
 @pytest.mark.requires("faults")
-async def test_a_broker_that_hangs_or_dies_is_waited_for(start_cluster: StartCluster) -> None:
-    """Commits fail meanwhile; all comes out once."""
+async def test_commits_wait_for_a_broker_that_hangs_or_dies(start_cluster: StartCluster) -> None:
+    """They fail meanwhile; in the end every result is there once."""
     async with on_a_cluster_of_its_own(start_cluster) as (stream, cluster):
         worker = await stream.owner(request_timeout_ms=1000)
         await stream.send(worker, 0, 1)
@@ -511,9 +515,9 @@ async def until_done(worker: ExactlyOnce, partition: TopicPartition) -> CommitOu
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_offset_and_results_agree_whatever_happens(stream: Stream, seed: int) -> None:
-    """Sends, commits, cancelled ones and crashes in any order: each next owner finds as many results as the offset
-    says, and in the end each is there once, in order."""
+async def test_offset_and_results_always_agree(stream: Stream, seed: int) -> None:
+    """After sends, commits, cancelled commits and crashes in any order, each next owner finds as many results as the
+    offset says. In the end each result is there once, in order."""
     choices = random.Random(seed)
     worker = await stream.owner()
     offset = 0
@@ -552,6 +556,6 @@ async def test_a_missing_topic_is_named(stream: Stream) -> None:
 
 
 async def test_a_transaction_timeout_that_the_broker_does_not_allow_is_refused(stream: Stream) -> None:
-    """At once, with its reason."""
+    """At once, with the reason."""
     with pytest.raises(KafkaFault, match=f"transactional id of {stream.input}/0.*InvalidTransactionTimeout"):
         await stream.worker(transaction_timeout_ms=3_600_000).assigned([stream.first])

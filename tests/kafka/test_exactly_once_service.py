@@ -1,4 +1,4 @@
-"""`delivery = exactly_once` as its users run it: killed, rebalanced, and read by two independent clients."""
+"""`delivery = exactly_once` as a whole service: killed, rebalanced, and read by two independent clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
 
 
 async def by_aiokafka(bootstrap: str, topic: str, partitions: int) -> set[bytes]:
-    """The `ce_id` of all that aiokafka reads of a topic as `read_committed`. None may come twice."""
+    """The `ce_id` of every record that aiokafka reads of a topic with `read_committed`. None may occur twice."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", auto_offset_reset="earliest"
     )
@@ -54,7 +54,7 @@ async def by_aiokafka(bootstrap: str, topic: str, partitions: int) -> set[bytes]
 
 
 def test_killed_again_and_again_every_review_is_labelled_once(job: Job, tmp_path: Path) -> None:
-    """By kill -9 in the middle of transactions; dead letters and their offsets included, for both clients."""
+    """By kill -9 in the middle of transactions, for results and dead letters, with both clients."""
     produced = job.fill(12_000)
     bad = job.put(Item(b"not json", key=f"user-{number}".encode()) for number in range(50))
     for number in range(3):
@@ -75,7 +75,7 @@ def test_killed_again_and_again_every_review_is_labelled_once(job: Job, tmp_path
 
 
 def test_workers_that_join_and_leave_repeat_nothing(job: Job, tmp_path: Path) -> None:
-    """One joins while the other is busy; the first leaves, by SIGTERM; partitions change hands twice."""
+    """One joins while the other is busy, then the first leaves by SIGTERM: partitions move twice."""
     produced = job.fill(2_000)
     with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
         # Whichever joins first could label all there is before the other has joined: so it is fed while they come.

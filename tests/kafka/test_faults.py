@@ -1,4 +1,4 @@
-"""What an operator gets wrong, or a cluster: a clear message, the exit code of its kind, and nothing lost."""
+"""Mistakes of operators and faults of clusters: a clear message, the right exit code, and nothing lost."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_a_damaged_model_is_refused(job: Job, tmp_path: Path) -> None:
 
 @pytest.mark.requires("admin")
 def test_a_refused_dead_letter_loses_nothing(job: Job, make_topic: MakeTopic, tmp_path: Path) -> None:
-    """The broker takes no dead letter: exit code 4, and its offset is not committed, so that it comes again."""
-    roomy, job.dead = job.dead, make_topic(1, max_message_bytes="100")
+    """The broker refuses a dead letter: exit code 4, and its offset is not committed, so that it is read again."""
+    large_enough, job.dead = job.dead, make_topic(1, max_message_bytes="100")
     job.put([Item(GOOD, b"a", 0), Item(b"not JSON" * 40, b"b", 0), Item(GOOD, b"c", 0)])
     ends_with(job, 4, f"topic '{job.dead}': the broker refused a message", tmp_path / "first")
     assert committed(job.bootstrap, job.group, job.input).get(0, 0) <= 1
-    job.dead = roomy
+    job.dead = large_enough
     with running(job.environment, tmp_path / "second") as worker:
         assert {record.key for record in job.results(2)} == {b"a", b"c"}
         (letter,) = job.dead_letters(1)
@@ -91,8 +91,8 @@ def test_a_refused_dead_letter_loses_nothing(job: Job, make_topic: MakeTopic, tm
 
 
 @pytest.mark.requires("faults")
-def test_a_broker_that_goes_away_is_waited_for(job: Job, cluster: Cluster, tmp_path: Path) -> None:
-    """The broker is frozen for some seconds while the worker is busy: it goes on by itself, nothing is lost."""
+def test_a_worker_waits_for_a_broker_that_hangs(job: Job, cluster: Cluster, tmp_path: Path) -> None:
+    """The broker is paused for some seconds while the worker is busy. The worker then goes on, and nothing is lost."""
     assert hasattr(cluster, "pause") and hasattr(cluster, "resume")
     produced = job.fill(10_000)
     with running(job.environment, tmp_path / "log") as worker:

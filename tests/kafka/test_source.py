@@ -1,4 +1,4 @@
-"""What the consumer hands out around a rebalance."""
+"""The records that the consumer returns around a rebalance."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ async def _first(
     wait: float = 0.1,
     later: Sequence[Item] = (),
 ) -> list[Record]:
-    """The first records handed out when passing the assignment on takes a second, and ends with a seek.
+    """The first records returned when the assignment callback takes a second, and ends with a seek.
 
     `later` are written only after that.
     """
     kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap, group_id=f"group-{topic}")
     consumer = Consumer(kafka, topic)
-    announced = False
+    assignment_ended = False
 
     async def on_assigned(_: Sequence[TopicPartition]) -> None:
-        nonlocal announced
+        nonlocal assignment_ended
         await asyncio.sleep(1.0)
         consumer.seek(start_at)
-        announced = True
+        assignment_ended = True
 
     async def on_revoked(_: Sequence[TopicPartition]) -> None:
         pass
 
     async def write() -> None:
-        while not announced:
+        while not assignment_ended:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(fill, cluster.bootstrap, topic, later)
 
@@ -54,7 +54,7 @@ async def _first(
         async with asyncio.timeout(60):
             while len(records) < count:
                 for polled in (await consumer.poll(wait)).values():
-                    assert announced
+                    assert assignment_ended
                     records += polled
         return records
     finally:
@@ -62,30 +62,28 @@ async def _first(
         await consumer.stop()
 
 
-async def test_nothing_is_handed_out_and_nothing_lost_before_its_assignment_is_passed_on(
+async def test_records_are_held_back_until_the_assignment_callback_has_ended(
     cluster: Cluster, make_topic: MakeTopic
 ) -> None:
-    """aiokafka reads on meanwhile; the first record that comes is the first that there is."""
+    """aiokafka returns them meanwhile; none is lost."""
     topic = make_topic(1)
     fill(cluster.bootstrap, topic, [Item(b"%d" % number) for number in range(500)])
     assert [record.offset for record in await _first(cluster, topic, 500, {})] == list(range(500))
 
 
 @pytest.mark.parametrize("wait", [0.1, 5.0])
-async def test_after_a_seek_comes_what_is_there_and_nothing_from_before_it(
-    cluster: Cluster, make_topic: MakeTopic, wait: float
-) -> None:
-    """A former owner's last commit is found only once it is fenced; a poll may last from before that until after it."""
+async def test_a_seek_drops_the_records_held_back(cluster: Cluster, make_topic: MakeTopic, wait: float) -> None:
+    """With exactly-once delivery the callback finds the offset. A poll may begin before it and end after it."""
     topic = make_topic(1)
     fill(cluster.bootstrap, topic, [Item(b"%d" % number) for number in range(500)])
     records = await _first(cluster, topic, 100, {TopicPartition(topic, 0): 400}, wait)
     assert [record.offset for record in records] == list(range(400, 500))
 
 
-async def test_what_is_written_after_a_seek_is_read_by_a_poll_from_before_it(
+async def test_a_poll_that_began_before_a_seek_returns_what_is_written_after_it(
     cluster: Cluster, make_topic: MakeTopic
 ) -> None:
-    """A poll that began before the assignment, waited through the seek and then got these has lost them once."""
+    """A poll that began before the assignment and waited through the seek once lost these records."""
     topic = make_topic(1)
     written = [Item(b"%d" % number) for number in range(500)]
     records = await _first(cluster, topic, 500, {TopicPartition(topic, 0): 0}, 10.0, written)

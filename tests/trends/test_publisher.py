@@ -1,43 +1,33 @@
-"""Counts on a real broker: published with the commit, each offset once, by whichever delivery."""
+"""Counts on a real broker: published with the commit, each offset once, with either delivery."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from confluent_kafka import Producer
 
 from streamer.events import CommitOutcome, Message, TopicPartition, TrendSample
 from streamer.kafka import (
     AtLeastOnce,
     Consumer,
     ExactlyOnce,
-    KafkaFault,
     Publisher,
-    TopicMissing,
-    TrendDelivery,
-    TrendPublisher,
+    read_backwards,
 )
-from streamer.kafka.latest import latest, where
 from streamer.settings import KafkaSettings
-from streamer.trends import SECOND, CountBuffer, CountDelta, Trends, encode, source_key
+from streamer.trends import SECOND, CountBuffer, Trends
+from streamer.trends.publisher import TrendDelivery, TrendPublisher
 from tests.brokers import Cluster, MakeTopic
-from tests.reading import Item, fill, read_all
+from tests.reading import read_all
 
 BEGIN = 1_763_712_900
 DONE, FAILED = CommitOutcome.DONE, CommitOutcome.FAILED
-
-
-def item(source: TopicPartition, begin: int, end: int, partition: int = 0, epoch: int = 1) -> Item:
-    """Counts of a source in a partition of the trends topic."""
-    value = encode(CountDelta(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
-    return Item(value, source_key(source), partition)
 
 
 class Offsets:
@@ -54,7 +44,7 @@ class Offsets:
 
 
 class Stream:
-    """One partition, of which only the offsets matter; its results, and what is counted of them.
+    """One partition, of which only the offsets matter, with topics for its results and their counts.
 
     Each offset has a second of its own; every fourth is a dead letter.
     """
@@ -71,23 +61,28 @@ class Stream:
         self.resources = contextlib.AsyncExitStack()
 
     async def owner(self) -> Owner:
-        """The next owner of the partition; those before go on until they are told."""
+        """The next owner of the partition; former owners go on as long as the test lets them."""
         self.generation += 1
         count_buffer, generation = CountBuffer(), self.generation
-        counts = TrendPublisher(self.kafka, self.trends, count_buffer, lambda: generation)
+        trends = TrendPublisher(
+            self.trends,
+            count_buffer,
+            open_reader=lambda: read_backwards(self.kafka, self.trends, 20),
+            generation=lambda: generation,
+        )
         delivery: TrendDelivery | ExactlyOnce
         if self.exactly_once:
-            delivery = ExactlyOnce(self.kafka, "none", counts=counts)
+            delivery = ExactlyOnce(self.kafka, "none", participant=trends)
         else:
             publisher = Publisher(self.kafka, "none")
-            delivery = TrendDelivery(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, counts, 20.0)
+            delivery = TrendDelivery(AtLeastOnce(publisher, cast(Consumer, self.offsets)), publisher, trends, 20.0)
         await delivery.start(self.output)
         self.resources.push_async_callback(delivery.stop)
         begin = (await delivery.assigned([self.source])).get(self.source, self.offsets.committed.get(self.source, 0))
         return Owner(self, delivery, count_buffer, begin)
 
     async def counts(self) -> dict[int, int]:
-        """How often each offset counts, by a reader of all that is committed."""
+        """How often each offset counts, for a reader of everything that is committed."""
         trends = Trends()
         for record in await asyncio.to_thread(read_all, self.kafka.bootstrap_servers, self.trends):
             assert record.position.partition == self.source.partition
@@ -96,7 +91,7 @@ class Stream:
 
 
 class Owner:
-    """What a pipeline does with a partition, as far as counts go."""
+    """What a pipeline does with a partition, as far as counts are concerned."""
 
     def __init__(
         self, stream: Stream, delivery: TrendDelivery | ExactlyOnce, count_buffer: CountBuffer, begin: int
@@ -134,7 +129,7 @@ pytestmark = [pytest.mark.requires("transactions"), pytest.mark.timeout(300)]
 
 
 async def test_counts_come_with_the_commit_and_not_before(stream: Stream) -> None:
-    """Once each; a commit without anything new publishes nothing."""
+    """Each offset once. A commit without new records publishes nothing."""
     owner = await stream.owner()
     await owner.work(10)
     assert await stream.counts() == {}
@@ -155,7 +150,7 @@ async def test_counts_come_with_the_commit_and_not_before(stream: Stream) -> Non
 
 
 async def test_an_owner_that_crashes_before_its_commit_counts_nothing_twice(stream: Stream) -> None:
-    """Whether its counts were published or not: the next one knows."""
+    """Whether its counts were published or not: the next owner reads the trends topic."""
     first = await stream.owner()
     await first.work(6)
     assert await first.commit() is DONE
@@ -173,7 +168,7 @@ async def test_an_owner_that_crashes_before_its_commit_counts_nothing_twice(stre
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_each_offset_counts_once_whatever_happens(stream: Stream, seed: int) -> None:
-    """Owners that are replaced and go on, commits that get lost or are cancelled, offsets that are set back."""
+    """With owners that are replaced and go on, commits that fail or are cancelled, and offsets that are set back."""
     chance = random.Random(seed)
     owners = [await stream.owner()]
     for _ in range(40):
@@ -206,7 +201,7 @@ async def test_each_offset_counts_once_whatever_happens(stream: Stream, seed: in
 async def test_a_transaction_that_broke_counts_once(
     cluster: Cluster, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """Sent again as a whole, or found to have been committed."""
+    """It is sent again as a whole, or turns out to have been committed."""
     stream = Stream(cluster.bootstrap, make_topic, True)
     method, left = getattr(AIOKafkaProducer, fails), 1
 
@@ -229,7 +224,7 @@ async def test_a_transaction_that_broke_counts_once(
 
 
 async def test_a_cancelled_commit_of_counts_goes_on(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """Else the next one would publish a range that overlaps, of which readers would take a part."""
+    """Otherwise the next one would publish an overlapping range, and readers would count a part of it."""
     stream = Stream(cluster.bootstrap, make_topic, False)
     async with stream.resources:
         owner = await stream.owner()
@@ -243,46 +238,3 @@ async def test_a_cancelled_commit_of_counts_goes_on(cluster: Cluster, make_topic
         assert await owner.commit() is DONE
         assert await stream.counts() == once(range(9))
         assert stream.offsets.committed == {stream.source: 9}
-
-
-# Where a new owner goes on
-
-
-async def test_the_last_counts_of_each_source_are_found(cluster: Cluster, make_topic: MakeTopic) -> None:
-    """Though others share its partition, thousands came later, and the very last were aborted."""
-    topic = make_topic(1)
-    sources = [TopicPartition("reviews", number) for number in range(3)]
-    items = [item(sources[0], 0, 7), item(sources[0], 7, 9, epoch=2)]
-    items += [item(sources[1], n, n + 1) for n in range(3000)]
-
-    def write() -> None:
-        fill(cluster.bootstrap, topic, items)
-        producer = Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": topic, "log_level": 0})
-        producer.init_transactions(20)
-        producer.begin_transaction()
-        producer.produce(topic, item(sources[0], 9, 11).value, partition=0)
-        producer.produce(topic, b"anything", partition=0)
-        producer.flush(20)
-        producer.abort_transaction(20)
-
-    await asyncio.to_thread(write)
-    found = await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), topic, sources, 30)
-    assert {source: (counted.begin, counted.end, counted.epoch) for source, counted in found.items()} == {
-        sources[0]: (7, 9, (2, 0)),
-        sources[1]: (2999, 3000, (1, 0)),
-    }
-
-
-def test_a_source_has_the_partition_of_its_number() -> None:
-    """Where there is none, the same one each time."""
-    assert [where("t", TopicPartition("reviews", number), 4) for number in range(4)] == [0, 1, 2, 3]
-    assert where("t", TopicPartition("reviews", 9), 4) == where("t", TopicPartition("reviews", 9), 4) < 4
-
-
-async def test_a_topic_that_is_missing_or_out_of_reach_is_told(cluster: Cluster) -> None:
-    """Before anything is counted: from nowhere, everything would count twice."""
-    sources: Sequence[TopicPartition] = [TopicPartition("reviews", 0)]
-    with pytest.raises(TopicMissing, match="no-such-topic"):
-        await latest(KafkaSettings(bootstrap_servers=cluster.bootstrap), "no-such-topic", sources, 20)
-    with pytest.raises(KafkaFault, match=r"127\.0\.0\.1:1"):
-        await latest(KafkaSettings(bootstrap_servers="127.0.0.1:1"), "trends", sources, 20)

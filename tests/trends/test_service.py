@@ -45,11 +45,11 @@ class TrendJob(Job):
         trends = trends_of(messages)
         expected, repeats = recount(self.results(), messages)
         print(f"{reviews} reviews, {len(messages)} messages, {trends.statistics}, {repeats}")
-        assert sum(sum(cell[:3]) for cell in expected.values()) == reviews
+        assert sum(sum(counts.values()) for counts, _ in expected.values()) == reviews
         counted = cells_of(trends)
         if zombies and repeats.scores and not repeats.labels:
-            assert {cell: counts[:3] for cell, counts in counted.items()} == {c: n[:3] for c, n in expected.items()}
-            assert sum(abs(counts[3] - expected[cell][3]) for cell, counts in counted.items()) <= repeats.spread
+            assert {cell: counts for cell, (counts, _) in counted.items()} == {c: n for c, (n, _) in expected.items()}
+            assert sum(abs(score - expected[cell][1]) for cell, (_, score) in counted.items()) <= repeats.spread
         else:
             assert counted == expected
         return repeats

@@ -23,6 +23,7 @@ from streamer.trends import (
     CountBuffer,
     CountDelta,
     Trends,
+    Window,
     decode,
     encode,
     next_epoch,
@@ -191,14 +192,14 @@ def counts_of(trends: Trends) -> dict[int, int]:
     for window in trends.series(SECOND, 0, 1 << 40):
         if window.reviews or window.score_sum:
             offset = window.start - BEGIN
-            assert window[1 + offset % 3] == window.reviews
+            assert window.count(LABELS[offset % 3]) == window.reviews
             assert window.score_sum == offset * window.reviews
             found[offset] = window.reviews
     return found
 
 
 @given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
-def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, str]]) -> None:
+def test_the_buffer_counts_what_was_added(added: list[tuple[int, str | None, str]]) -> None:
     """However it is cut into releases and commits: the cells' sums are the counts of the records."""
     count_buffer, found = CountBuffer(), Trends()
     count_buffer.assign(SOURCE, (1, 0), 0)
@@ -216,7 +217,8 @@ def test_the_ledger_counts_what_was_added(added: list[tuple[int, str | None, str
     for group in (None, "a", "b", "c"):
         expected = Counter((s // 60, label) for s, g, label in added if group in (None, g))
         for window in found.series(MINUTE, 0, 1 << 40, group):
-            assert window[1:4] == tuple(expected[(window.start - BEGIN) // 60, label] for label in LABELS)
+            assert window.labels == LABELS
+            assert window.counts == tuple(expected[(window.start - BEGIN) // 60, label] for label in LABELS)
             assert window.score_sum == 7 * window.reviews
 
 
@@ -261,6 +263,35 @@ def test_epochs_rise_with_each_owner() -> None:
     assert next_epoch(None, 1, 1_763_712_930_000) == ((1_763_712_930_002, 1_763_712_930_000), 0)
 
 
+STARS = ("five", "three", "one", "uncertain")
+
+
+def test_a_message_ends_where_the_model_changes() -> None:
+    """Counts that wait when another model takes over keep its labels; together the messages cover all offsets."""
+    count_buffer = CountBuffer(LABELS)
+    count_buffer.assign(SOURCE, (1, 0), 0)
+    count_buffer.add(SOURCE, 2, [(0, TrendSample(BEGIN, "a", "positive", 1)), (1, None)])
+    count_buffer.labels = STARS
+    count_buffer.add(SOURCE, 4, [(2, TrendSample(BEGIN, "a", "one", 1)), (3, TrendSample(BEGIN, "a", "uncertain", 1))])
+    old, new = count_buffer.pending(SOURCE, 4)
+    assert (old.begin, old.end, old.labels, old.cells) == (0, 2, LABELS, [[BEGIN, "a", 1, 0, 0, 1]])
+    assert (new.begin, new.end, new.labels, new.cells) == (2, 4, STARS, [[BEGIN, "a", 0, 0, 1, 1, 2]])
+    count_buffer.published(old)
+    assert count_buffer.pending(SOURCE, 4) == [new]
+
+
+def test_large_counts_of_many_labels_are_cut_too() -> None:
+    """A hundred labels make a cell so much longer."""
+    labels = tuple(f"label-{number}" for number in range(100))
+    count_buffer = CountBuffer(labels)
+    count_buffer.assign(SOURCE, (1, 0), 0)
+    count_buffer.add(SOURCE, 3000, [(n, TrendSample(BEGIN, str(n), labels[n % 100], 1)) for n in range(3000)])
+    messages = count_buffer.pending(SOURCE, 3000)
+    assert len(messages) > 1
+    assert max(len(encode(message)) for message in messages) < 500_000
+    assert reviews(reader(*map(encode, messages))) == 3000
+
+
 # What readers make of it
 
 
@@ -302,6 +333,12 @@ CHANGES: list[dict[str, object]] = [
     {"cells": [one(BEGIN), [1 << 60, None, 1, 0, 0, 0]]}, {"cells": [[float(BEGIN), None, 1, 0, 0, 0]]},
 ]  # fmt: skip
 SOUND = {"source": PLACE, "epoch": [1, 0], "cells": []}
+LABELLED: list[dict[str, object]] = [
+    {"labels": []}, {"labels": 3}, {"labels": "abc"}, {"labels": [1]}, {"labels": ["a", "a"]}, {"labels": [["a"]]},
+    {"labels": [""]}, {"labels": ["x" * 101]}, {"labels": [str(n) for n in range(102)]},
+    {"labels": ["a", "b"], "cells": [one(BEGIN)]}, {"labels": ["a"], "cells": [[BEGIN, None, 1, 1_000_001]]},
+]  # fmt: skip
+CHANGES += LABELLED
 BAD = [None, b"", b"null", b"{", b"[]", b"3", b'{"source": 1}', b"\xff", *(orjson.dumps(SOUND | c) for c in CHANGES)]
 
 
@@ -326,14 +363,69 @@ def test_windows_have_counts_share_and_mean() -> None:
         now=BEGIN + 100,
     )
     (minute, next_minute) = trends.series(MINUTE, BEGIN, BEGIN + 120)
-    assert minute == (BEGIN, 2, 2, 1, 2_300_000)
-    assert (minute.reviews, minute.negative_share, minute.mean_score) == (5, 0.4, 0.46)
+    assert minute == Window(BEGIN, LABELS, (2, 2, 1), 2_300_000)
+    assert (minute.reviews, minute.share("negative"), minute.mean_score) == (5, 0.4, 0.46)
     assert (next_minute.reviews, trends.series(MINUTE, BEGIN + 1, BEGIN + 120)) == (1, [next_minute])
     assert [window.reviews for window in trends.series(SECOND, BEGIN, BEGIN + 4)] == [3, 0, 2, 0]
     assert [window.reviews for window in trends.series(HOUR, 0, 1 << 40, "a")] == [4]
     empty = trends.window(SECOND, BEGIN + 1)
-    assert (empty.reviews, empty.negative_share, empty.mean_score) == (0, None, None)
+    assert (empty.reviews, empty.share("negative"), empty.mean_score) == (0, None, None)
     assert (trends.groups(), trends.watermark, trends.latest(MINUTE)) == (["a", "b"], BEGIN + 61, BEGIN)
+
+
+def labelled(begin: int, epoch: int, labels: tuple[str, ...], *cells: Cell) -> bytes:
+    """A message of a model with these labels."""
+    return encode(CountDelta(SOURCE, begin, begin + 1, (epoch, 0), cells, labels))
+
+
+def test_windows_count_whatever_labels_there_are() -> None:
+    """Also of one model after the other, in any order; shares are of all reviews."""
+    two, three = ("good", "bad", "uncertain"), ("good", "so-so", "bad", "uncertain")
+    trends = reader(
+        labelled(0, 1, two, [BEGIN, "a", 3, 1, 0, 4]),
+        labelled(1, 1, three, [BEGIN, "a", 1, 5, 2, 0, 8], [BEGIN + 60, "b", 0, 1, 0, 0, 1]),
+        labelled(2, 1, ("uncertain", "bad"), [BEGIN, "a", 7, 0, 7]),
+        trends=Trends(labels=two),
+    )
+    assert trends.labels == three
+    for group in (None, "a"):
+        window = trends.window(MINUTE, BEGIN, group)
+        assert {label: window.count(label) for label in three} == {"good": 4, "so-so": 5, "bad": 3, "uncertain": 7}
+        assert (window.share("bad"), window.share("else"), window.score_sum) == (3 / 19, 0.0, 19)
+    assert [w.count("so-so") for w in trends.series(MINUTE, BEGIN, BEGIN + 120, "b")] == [0, 1]
+    # Undone, nothing of it is left.
+    trends.merge(labelled(1, 2, two, [BEGIN, "a", 0, 1, 0, 0]), BEGIN)
+    window = trends.window(MINUTE, BEGIN, "a")
+    assert {label: window.count(label) for label in three} == {"good": 3, "so-so": 0, "bad": 2, "uncertain": 0}
+
+
+def test_a_message_without_labels_is_an_older_workers() -> None:
+    """Workers of before published three columns, in this order, and did not name them."""
+    old = {"source": PLACE, "epoch": [1, 0], "cells": [[BEGIN, None, 3, 2, 1, 0]]}
+    window = reader(orjson.dumps(old), trends=Trends(labels=STARS)).window(MINUTE, BEGIN)
+    assert [window.count(label) for label in ("positive", "negative", "uncertain", "five")] == [3, 2, 1, 0]
+
+
+def test_there_is_a_bound_to_labels() -> None:
+    """Whoever can write to the topic could else fill the memory with names."""
+    trends = Trends(labels=LABELS)
+    for number in range(10):
+        labels = tuple(f"{number}-{place}" for place in range(50))
+        trends.merge(labelled(number, 1, labels, [BEGIN, None, *[1] * 50, 0]), BEGIN)
+    assert (len(trends.labels), trends.statistics.invalid) == (253, 5)
+    assert len(trends.window(MINUTE, BEGIN).counts) == 253
+
+
+def test_many_labels_leave_room_for_fewer_groups() -> None:
+    """What is bounded is memory: a window's row is as long as there are labels."""
+    labels = tuple(f"label-{number}" for number in range(19))
+    trends = Trends(max_groups=100_000, labels=labels)
+    for minute in range(5):
+        cells = [[BEGIN + 60 * minute, str(n), 1, *[0] * 18, 0] for n in range(20_000)]
+        trends.merge(labelled(minute, 1, labels, *cells), BEGIN + 300)
+    kept = [window.reviews for window in trends.series(MINUTE, 0, 1 << 40, "7")]
+    assert kept == [0, 0, 1, 1, 1]
+    assert [window.reviews for window in trends.series(MINUTE, 0, 1 << 40)] == [20_000] * 5
 
 
 def test_top_groups_by_volume_and_by_change() -> None:
@@ -453,3 +545,20 @@ def test_a_minute_is_judged_once_it_is_over_by_the_lateness() -> None:
     assert trends.alerts() == []
     trends.merge(counted(4, 5, 1, one(BEGIN + 200)), BEGIN + 1000)
     assert [(alert.group, alert.direction) for alert in trends.alerts()] == [(None, "above"), ("a", "above")]
+
+
+def test_alerts_watch_the_least_favourable_label() -> None:
+    """Of whatever model; when another model has other labels, what was usual is forgotten with them."""
+    trends = Trends(thresholds=AlertThresholds(min_minutes=5))
+    found = []
+    for number in range(40):
+        second, ones = BEGIN + 60 * number, 60 if number == 30 else 20
+        labels = ("up", "down", "uncertain") if number < 10 else STARS
+        counts = [100 - ones, ones, 0] if number < 10 else [0, 100 - ones, ones, 0]
+        trends.merge(labelled(number, 1, labels, [second, "a", *counts, 0]), second)
+        found += [alert for alert in trends.alerts() if alert.group == "a"]
+    assert trends.watched == "one"
+    out, back = found
+    assert (out.label, out.direction, out.window.start, out.share) == ("one", "above", BEGIN + 1800, 0.6)
+    event = out.event()
+    assert (event["label"], event["one"], event["reviews"], back.direction) == ("one", 60, 100, "back")

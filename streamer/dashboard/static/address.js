@@ -1,7 +1,8 @@
 // The page's address holds what is shown, so that reload, back and a copied link show the same.
 
 export const RANGES = [['5m', '5 min'], ['15m', '15 min'], ['1h', '1 h'], ['6h', '6 h'], ['24h', '24 h'], ['7d', '7 d']];
-export const LABELS = ['negative', 'uncertain', 'positive'];
+const SORTS = ['volume', 'share', 'change', 'name'];
+const LABEL = /^[\p{L}\p{N}_.-]{1,100}$/u;
 const VIEWS = { '/': 'live', '/groups': 'groups', '/queue': 'queue', '/system': 'system' };
 const NAMES = ['range', 'from', 'to', 'label', 'group', 'q', 'sort'];
 const DEFAULTS = { range: '15m', sort: 'volume' };
@@ -11,7 +12,8 @@ export function read() {
   const found = { view: VIEWS[location.pathname] ?? 'live' };
   for (const name of NAMES) found[name] = query.get(name) ?? DEFAULTS[name] ?? '';
   if (!RANGES.some(([name]) => name === found.range)) found.range = DEFAULTS.range;
-  if (!LABELS.includes(found.label)) found.label = '';
+  if (!SORTS.includes(found.sort)) found.sort = DEFAULTS.sort;
+  if (!LABEL.test(found.label)) found.label = '';
   if (!(Number(found.from) > 0 && Number(found.to) > Number(found.from))) found.from = found.to = '';
   return found;
 }
@@ -24,11 +26,11 @@ function query(shown) {
 
 export function path(shown) {
   const made = query(shown).toString();
-  const place = Object.keys(VIEWS).find((key) => VIEWS[key] === shown.view);
-  return made ? `${place}?${made}` : place;
+  const page = Object.keys(VIEWS).find((key) => VIEWS[key] === shown.view);
+  return made ? `${page}?${made}` : page;
 }
 
-export function stream(shown) {
+export function events(shown) {
   const made = query(shown);
   made.set('view', shown.view);
   made.set('range', shown.range);

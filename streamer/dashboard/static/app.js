@@ -1,13 +1,14 @@
-// Puts the pages together: what is shown is in the address, what is new comes by the stream.
+// Puts the pages together: the address says what is shown, and events bring what is new.
 
 import * as address from './address.js';
 import { redraw } from './charts.js';
 import { announce, text } from './dom.js';
+import { EventStream } from './events.js';
 import { few, percent } from './format.js';
 import { Groups } from './groups.js';
+import * as labels from './labels.js';
 import { Live } from './live.js';
 import { Queue } from './queue.js';
-import { Stream } from './stream.js';
 import { System } from './system.js';
 
 const PAGES = { live: Live, groups: Groups, queue: Queue, system: System };
@@ -19,12 +20,12 @@ let page = null;
 let faults = [];
 let connection = 'connecting';
 let message = '';
-let forgetting = 0;
+let clearing = 0;
 
-const stream = new Stream(receive, (state) => {
+const stream = new EventStream(receive, (state) => {
   if (state === connection) return;
   connection = state;
-  say();
+  showState();
 });
 
 // Change what is shown. keep: the controls stay as they are, since somebody is typing in them.
@@ -38,17 +39,21 @@ function go(changes, { keep = false } = {}) {
 
 go.fail = (words) => {
   message = words;
-  clearTimeout(forgetting);
-  forgetting = setTimeout(() => { message = ''; say(); }, 8000);
-  say();
+  clearTimeout(clearing);
+  clearing = setTimeout(() => { message = ''; showState(); }, 8000);
+  showState();
 };
 
-function show(anew, keep = false) {
-  if (anew || !page) {
-    page?.destroy();
-    page = new PAGES[shown.view](shown, go);
-    main.replaceChildren(page.element);
-  } else page.change(shown, keep);
+function build() {
+  page?.destroy();
+  page = new PAGES[shown.view](shown, go);
+  main.replaceChildren(page.element);
+}
+
+// The first page is built when the first event has said which labels there are.
+function show(rebuild, keep = false) {
+  if (page && rebuild) build();
+  else page?.change(shown, keep);
   document.title = `${TITLES[shown.view]} – reviews`;
   for (const link of document.querySelectorAll('nav a')) {
     if (link.dataset.view === shown.view) link.setAttribute('aria-current', 'page');
@@ -56,11 +61,18 @@ function show(anew, keep = false) {
     const { range, from, to } = shown;
     link.href = address.path({ range, from, to, view: link.dataset.view });
   }
-  stream.open(address.stream(shown));
+  stream.open(address.events(shown));
 }
 
 function receive(parts, first) {
   if (parts.status) status(parts.status);
+  if (parts.labels && labels.set(parts.labels)) {
+    build();
+    if (!first) { // What was sent before is on the page that is gone.
+      stream.open(address.events(shown));
+      return;
+    }
+  }
   page.update(parts, first);
 }
 
@@ -68,7 +80,7 @@ function status({ faults: now, open, replayed }) {
   if (faults.join() !== now.join() || status.replayed !== replayed) {
     faults = now;
     status.replayed = replayed;
-    say();
+    showState();
   }
   const badge = document.getElementById('open');
   badge.hidden = !open;
@@ -76,11 +88,11 @@ function status({ faults: now, open, replayed }) {
 }
 
 // One place for what is wrong, and a lamp that is always there.
-function say() {
+function showState() {
   const away = connection === 'lost' ? 'The dashboard does not answer. Trying again…'
     : faults.length ? 'Kafka is away, trying again. What is shown may be old.' : '';
   const words = message || away;
-  if (banner.textContent !== words) banner.textContent = words;
+  text(banner, words);
   banner.hidden = !words;
   banner.title = faults[0] ?? '';
   const state = document.getElementById('state');
@@ -96,7 +108,7 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 const theme = document.getElementById('theme');
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? 'dark' : 'light')) === 'dark';
 
-function themed() {
+function showTheme() {
   text(theme, isDark() ? '☀' : '☾');
   theme.setAttribute('aria-label', isDark() ? 'Light theme' : 'Dark theme');
   theme.title = theme.getAttribute('aria-label');
@@ -107,9 +119,9 @@ theme.addEventListener('click', () => {
   const chosen = isDark() ? 'light' : 'dark';
   document.documentElement.dataset.theme = chosen;
   try { localStorage.setItem('theme', chosen); } catch { /* Storage is off: it lasts as long as the page. */ }
-  themed();
+  showTheme();
 });
-dark.addEventListener('change', themed);
+dark.addEventListener('change', showTheme);
 
 document.querySelector('nav').addEventListener('click', (event) => {
   const link = event.target.closest('a');
@@ -128,9 +140,9 @@ addEventListener('popstate', () => {
 
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input:not([type=radio]), select, textarea')) return;
-  if (event.repeat && 'abu'.includes(event.key)) return; // A key held down is one verdict.
+  if (event.repeat && 'abu'.includes(event.key)) return; // A key held down is one decision.
   if (page?.key(event)) event.preventDefault();
 });
 
-themed();
+showTheme();
 show(true);

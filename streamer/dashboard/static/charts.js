@@ -2,6 +2,7 @@
 
 import { h, text } from './dom.js';
 import { axis as plain, count, moment, percent } from './format.js';
+import * as labels from './labels.js';
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const themed = new Set(); // Charts to draw anew in other colours.
@@ -108,20 +109,26 @@ class Chart {
   }
 }
 
-const NAMES = ['negative', 'uncertain', 'positive'];
 const ceiling = (least) => (high) => [0, Math.max(least, (high ?? 0) * 1.08)];
 const line = (name, width = 1.5) => ({ stroke: css(name), width, points: { show: false }, spanGaps: true });
 
-// Volume by label, stacked, and the share of negative below it, on one axis of time.
+const START = 0; // In a row: then the sum of scores, and a count for each label.
+const SCORES = 1;
+const COUNTS = 2;
+const total = (row) => row.slice(COUNTS).reduce((sum, value) => sum + value, 0);
+
+// Volume by label, stacked, and the share of the watched label below it, on one axis of time.
 export class Sentiment {
   constructor(onZoom) {
     this.rows = new Map();
     this.step = 1;
     this.key = h('dl', { class: 'key' });
     this.figures = {};
-    for (const name of NAMES) {
+    this.names = labels.names();
+    this.watched = labels.watched();
+    for (const name of this.names) {
       this.figures[name] = h('dd');
-      this.key.append(h('div', {}, h('dt', { class: `chip ${name}` }, name), this.figures[name]));
+      this.key.append(h('div', {}, h('dt', { class: `chip ${labels.className(name)}` }, name), this.figures[name]));
     }
     this.at = h('span', { class: 'muted at' });
     const cursor = (index) => this.legend(index);
@@ -129,19 +136,20 @@ export class Sentiment {
     this.volume = new Chart('Reviews a second by label', 190, () => ({
       top: ceiling(1),
       cursor,
-      series: ['positive', 'uncertain', 'negative'].map((name) => ({ ...line(`--${name}-line`, 1), fill: css(`--${name}-area`) })),
+      series: this.names.map(labels.className).reverse().map((name) => ({ ...line(`--${name}-line`, 1), fill: css(`--${name}-area`) })),
     }), plain, onZoom);
-    this.share = new Chart('Share of negative reviews', 130, () => ({
+    const watched = `--${labels.className(this.watched)}`;
+    this.share = new Chart(`Share of ${this.watched} reviews`, 130, () => ({
       top: (high) => [0, Math.min(1, Math.max(0.1, (high ?? 0) * 1.15))],
       cursor,
-      series: [{ ...line('--negative-line', 1.75), fill: css('--negative-soft') }],
+      series: [{ ...line(`${watched}-line`, 1.75), fill: `${css(`${watched}-line`)}1f` }],
     }), (value) => percent(value), onZoom);
     this.empty = h('p', { class: 'empty over' }, 'No reviews in this time.');
     this.element = h('div', { class: 'charts' },
       h('div', { class: 'figure' },
         h('div', { class: 'caption' }, h('h2', {}, 'Reviews a second'), this.at),
         this.key, this.volume.element, this.empty),
-      h('div', { class: 'figure' }, h('h2', {}, 'Share of negative'), this.share.element));
+      h('div', { class: 'figure' }, h('h2', {}, `Share of ${this.watched}`), this.share.element));
   }
 
   destroy() {
@@ -151,38 +159,37 @@ export class Sentiment {
 
   update(part) {
     if (part.whole) this.rows.clear();
-    for (const row of part.rows) this.rows.set(row[0], row);
+    for (const row of part.rows) this.rows.set(row[START], row);
     for (const start of this.rows.keys()) if (start < part.begin - part.step) this.rows.delete(start);
     this.step = part.step;
-    const sorted = [...this.rows.values()].sort((a, b) => a[0] - b[0]);
+    const sorted = [...this.rows.values()].sort((a, b) => a[START] - b[START]);
     // The newest seconds are not complete before the next commits.
-    this.shown = part.step < 60 ? sorted.filter((row) => row[0] + part.step <= part.watermark) : sorted;
-    const length = (row) => Math.max(1, Math.min(part.step, part.watermark + 1 - row[0]));
-    const stack = (...places) => this.shown.map((row) => places.reduce((sum, place) => sum + row[place], 0) / length(row));
-    const times = this.shown.map((row) => row[0]);
+    this.shown = part.step < 60 ? sorted.filter((row) => row[START] + part.step <= part.watermark) : sorted;
+    const length = (row) => Math.max(1, Math.min(part.step, part.watermark + 1 - row[START]));
+    const layers = this.names.map((_, place) => this.shown.map((row) => total(row.slice(0, COUNTS + place + 1)) / length(row)));
+    const times = this.shown.map((row) => row[START]);
+    const watched = COUNTS + this.names.indexOf(this.watched);
     const range = [part.begin, part.end];
-    this.volume.update([times, stack(1, 2, 3), stack(1, 2), stack(1)], range);
-    this.share.update([times, this.shown.map((row) => (row[1] + row[2] + row[3] ? row[1] / (row[1] + row[2] + row[3]) : null))], range);
+    this.volume.update([times, ...layers.reverse()], range);
+    this.share.update([times, this.shown.map((row) => (total(row) ? (row[watched] ?? 0) / total(row) : null))], range);
     this.empty.hidden = sorted.length > 0;
     this.sums = this.add(sorted);
     this.legend(this.volume.plot?.cursor.idx ?? null);
     const words = `${count(this.sums.total)} reviews from ${moment(part.begin)} to ${moment(part.end)}`;
-    this.volume.describe(`Reviews a second by label: ${words}, ${NAMES.map((name) => `${count(this.sums[name])} ${name}`).join(', ')}.`);
-    this.share.describe(`Share of negative reviews: ${percent(this.sums.share, 1)} of ${words}.`);
+    this.volume.describe(`Reviews a second by label: ${words}, ${this.names.map((name) => `${count(this.sums.by[name])} ${name}`).join(', ')}.`);
+    this.share.describe(`Share of ${this.watched} reviews: ${percent(this.sums.share, 1)} of ${words}.`);
   }
 
   add(rows) {
-    const sums = { negative: 0, uncertain: 0, positive: 0, score: 0 };
-    for (const [, negative, uncertain, positive, score] of rows) {
-      sums.negative += negative;
-      sums.uncertain += uncertain;
-      sums.positive += positive;
-      sums.score += score;
-    }
-    sums.total = sums.negative + sums.uncertain + sums.positive;
-    sums.share = sums.total ? sums.negative / sums.total : null;
-    sums.mean = sums.total ? sums.score / sums.total / 1e6 : null;
-    return sums;
+    const by = Object.fromEntries(this.names.map((name, place) => [name, rows.reduce((sum, row) => sum + row[COUNTS + place], 0)]));
+    const all = rows.reduce((sum, row) => sum + total(row), 0);
+    const scores = rows.reduce((sum, row) => sum + row[SCORES], 0);
+    return {
+      by,
+      total: all,
+      share: all ? (by[this.watched] ?? 0) / all : null,
+      mean: all ? scores / all / 1e6 : null,
+    };
   }
 
   // What is under the pointer, else the whole time.
@@ -190,8 +197,8 @@ export class Sentiment {
     const row = index === null || index === undefined ? null : this.shown?.[index];
     const sums = row ? this.add([row]) : this.sums;
     if (!sums) return;
-    text(this.at, row ? moment(row[0], this.step < 60) : 'in all');
-    for (const name of NAMES) text(this.figures[name], `${count(sums[name])} · ${percent(sums.total ? sums[name] / sums.total : null)}`);
+    text(this.at, row ? moment(row[START], this.step < 60) : 'in all');
+    for (const name of this.names) text(this.figures[name], `${count(sums.by[name])} · ${percent(sums.total ? sums.by[name] / sums.total : null)}`);
   }
 }
 

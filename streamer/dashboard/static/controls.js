@@ -1,8 +1,9 @@
 // What is chosen on a page: time, label, group, words. Each choice goes into the address.
 
-import { LABELS, RANGES } from './address.js';
+import { RANGES } from './address.js';
 import { debounced, h } from './dom.js';
 import { moment } from './format.js';
+import * as labels from './labels.js';
 
 export function times(shown, go) {
   const zoomed = Boolean(shown.from);
@@ -18,7 +19,9 @@ export function times(shown, go) {
 }
 
 export function label(shown, go) {
-  const options = [['', 'All labels'], ...LABELS.map((name) => [name, name])];
+  const names = labels.names();
+  const others = shown.label && !names.includes(shown.label) ? [shown.label] : [];
+  const options = [['', 'All labels'], ...[...names, ...others].map((name) => [name, name])];
   return h('select', { 'aria-label': 'Label', onchange: (event) => go({ label: event.target.value }) },
     options.map(([value, words]) => h('option', { value, selected: shown.label === value }, words)));
 }

@@ -1,6 +1,7 @@
-// A review's text with the tokens marked that spoke for a label; text nodes only.
+// A review's text, with the tokens marked that spoke for a label; text nodes only.
 
 import { h } from './dom.js';
+import * as labels from './labels.js';
 
 const WORD = /[\p{L}\p{N}_]/u;
 const CJK = /[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]/;
@@ -33,9 +34,10 @@ const signed = (weight) => `${weight > 0 ? '+' : '−'}${Math.abs(weight).toFixe
 
 function mark(words, weight, strongest, shown = false) {
   const level = Math.max(1, Math.ceil((Math.abs(weight) / strongest) * 4));
-  const side = weight > 0 ? 'positive' : 'negative';
+  const all = labels.classes();
+  const side = (weight > 0 ? all.at(-1) : all[0]) ?? '';
   const title = `${signed(weight)}: speaks for ${side}`;
-  return h('mark', { class: `${side} w${level}`, title }, words, shown && h('span', { class: 'weight' }, ` ${signed(weight)}`));
+  return h('mark', { class: `${labels.className(side)} ${weight > 0 ? 'up' : 'down'} w${level}`, title }, words, shown && h('span', { class: 'weight' }, ` ${signed(weight)}`));
 }
 
 export function highlighted(item) {
@@ -55,5 +57,5 @@ export function highlighted(item) {
 }
 
 export function chip(label) {
-  return h('span', { class: `chip ${label}` }, label);
+  return h('span', { class: `chip ${labels.className(label)}` }, label);
 }

@@ -1,15 +1,16 @@
-// Groups: a table to sort, and one group's course over time.
+// Groups: a table to sort, and one group over time.
 
 import * as controls from './controls.js';
 import { Sentiment } from './charts.js';
 import { h, svg, text, vary } from './dom.js';
 import { count, percent, points } from './format.js';
-
-const COLUMNS = [['name', 'Group'], ['volume', 'Reviews'], ['negative', 'Negative'], ['change', 'Change']];
+import * as labels from './labels.js';
 
 export class Groups {
   constructor(shown, go) {
     this.go = go;
+    const watched = labels.watched();
+    this.columns = [['name', 'Group'], ['volume', 'Reviews'], ['share', watched[0].toUpperCase() + watched.slice(1)], ['change', 'Change']];
     this.bar = h('div', { class: 'controls' });
     this.body = h('tbody');
     this.heads = h('tr');
@@ -26,7 +27,7 @@ export class Groups {
     this.shown = shown;
     if (!keep) {
       this.bar.replaceChildren(...controls.times(shown, this.go), controls.words(shown, this.go, 'Find a group'));
-      this.heads.replaceChildren(...COLUMNS.map(([name, words]) => h('th', {
+      this.heads.replaceChildren(...this.columns.map(([name, words]) => h('th', {
         scope: 'col', class: name, 'aria-sort': shown.sort === name ? (name === 'name' ? 'ascending' : 'descending') : 'none',
       }, h('button', { type: 'button', onclick: () => this.go({ sort: name }) }, words, h('span', { class: 'arrow', 'aria-hidden': 'true' }, name === 'name' ? '↑' : '↓')))),
       h('th', { scope: 'col', class: 'spark' }, 'Over time'));
@@ -92,16 +93,16 @@ export class Groups {
   }
 }
 
-// Volume as bars, the negative part of each in its colour.
+// Volume as bars, the part of each with the watched label in that label's colour.
 function sparkline(parts) {
   const most = Math.max(1, ...parts.map(([total]) => total));
   const width = 120 / parts.length;
-  const bars = parts.flatMap(([total, negative], place) => {
+  const bars = parts.flatMap(([total, watched], place) => {
     const bar = (value, name) => svg('rect', {
       class: name, x: (place * width).toFixed(2), width: Math.max(0.5, width - (width > 3 ? 1 : 0.2)).toFixed(2),
       y: (24 - (24 * value) / most).toFixed(2), height: ((24 * value) / most).toFixed(2),
     });
-    return total ? [bar(total, 'rest'), bar(negative, 'negative')] : [];
+    return total ? [bar(total, 'rest'), bar(watched, labels.className(labels.watched()))] : [];
   });
   return svg('svg', { class: 'sparkline', viewBox: '0 0 120 24', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, ...bars);
 }

@@ -1,10 +1,11 @@
-// Live: how much comes, how negative it is, and the latest reviews.
+// Live: how many reviews come, with which labels, and the latest of them.
 
 import * as controls from './controls.js';
 import { Sentiment } from './charts.js';
 import { announce, h, text, vary } from './dom.js';
 import { chip, highlighted } from './evidence.js';
 import { clock, count, moment, percent, rate } from './format.js';
+import * as labels from './labels.js';
 
 const KEPT = matchMedia('(max-width: 900px)').matches ? 20 : 60; // Rows of the list.
 
@@ -37,8 +38,8 @@ export class Live {
   }
 
   summary() {
-    const names = [['share', 'negative'], ['total', 'reviews'], ['rate', 'a second'], ['mean', 'mean score']];
-    return h('dl', { class: 'summary' }, names.map(([name, words]) => h('div', { class: name }, h('dt', {}, words), this.figures[name])));
+    const names = [['share', labels.watched()], ['total', 'reviews'], ['rate', 'a second'], ['mean', 'mean score']];
+    return h('dl', { class: 'summary' }, names.map(([name, words]) => h('div', { class: name === 'share' ? `share ${labels.className(words)}` : name }, h('dt', {}, words), this.figures[name])));
   }
 
   change(shown, keep = false) {
@@ -123,11 +124,10 @@ export class Live {
     this.groups.replaceChildren(...groups.map((group) => h('li', {},
       h('button', { type: 'button', class: 'row', onclick: () => this.go({ group: group.group }), 'aria-pressed': String(this.shown.group === group.group) },
         h('span', { class: 'name' }, group.group),
-        h('span', { class: 'number' }, percent(group.share), h('span', { class: 'sr' }, ' negative')),
+        h('span', { class: 'number' }, percent(group.share), h('span', { class: 'sr' }, ` ${labels.watched()}`)),
         vary(h('span', { class: 'bar', 'aria-hidden': 'true' },
-          h('span', { class: 'negative' }), h('span', { class: 'uncertain' }), h('span', { class: 'positive' })), {
-          '--width': group.count / most, '--negative': group.negative, '--uncertain': group.uncertain, '--positive': group.positive,
-        }),
+          labels.names().map((name, place) => vary(h('span', { class: labels.className(name) }), { '--count': group.counts[place] ?? 0 }))),
+        { '--width': group.count / most }),
         h('span', { class: 'number muted' }, count(group.count), h('span', { class: 'sr' }, ' reviews'))))));
     if (!groups.length) this.groups.replaceChildren(h('li', { class: 'empty' }, 'No groups in this time.'));
   }
@@ -140,7 +140,7 @@ export class Live {
 
 function row(item) {
   const line = h('li', { class: 'review' },
-    h('div', { class: 'meta' }, chip(item.label), h('span', { class: 'score', title: 'P(positive)' }, item.score.toFixed(3)),
+    h('div', { class: 'meta' }, chip(item.label), h('span', { class: 'score', title: labels.meaning() }, item.score.toFixed(3)),
       item.group !== null && h('span', { class: 'group' }, item.group),
       item.action && item.action !== 'allow' && h('span', { class: `action ${item.action}` }, item.action === 'block' ? 'blocked' : 'held'),
       h('time', {}, clock(item.seen))),

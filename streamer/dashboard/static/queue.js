@@ -1,9 +1,10 @@
-// The review queue: one key for each verdict, and one to take it back.
+// The review queue: one key for each decision, and one to take it back.
 
 import * as controls from './controls.js';
 import { announce, h, text } from './dom.js';
 import { chip, highlighted } from './evidence.js';
 import { ago, count } from './format.js';
+import * as labels from './labels.js';
 
 const DONE = { allow: 'allowed', block: 'blocked' };
 
@@ -12,7 +13,7 @@ export class Queue {
     this.go = go;
     this.items = new Map();
     this.cards = new Map();
-    this.pending = new Map(); // Verdicts on their way: the review is off the list already.
+    this.pending = new Map(); // Decisions on their way: the review is off the list already.
     this.waiting = [];
     this.decided = [];
     this.labels = new Map();
@@ -33,12 +34,12 @@ export class Queue {
     this.change(shown);
   }
 
-  // For whoever has no keyboard, or is far from the list of what was decided.
+  // For people without a keyboard, or far from the list of decisions.
   offer(id, action) {
     clearTimeout(this.offering);
     this.toast.hidden = !action;
     if (!action) return;
-    this.toast.replaceChildren(DONE[action][0].toUpperCase() + DONE[action].slice(1), h('button', { type: 'button', onclick: () => this.say(id, null) }, 'Undo'));
+    this.toast.replaceChildren(DONE[action][0].toUpperCase() + DONE[action].slice(1), h('button', { type: 'button', onclick: () => this.decide(id, null) }, 'Undo'));
     this.offering = setTimeout(() => { this.toast.hidden = true; }, 8000);
   }
 
@@ -61,11 +62,13 @@ export class Queue {
     else {
       const chosen = card ?? this.list.firstElementChild;
       if (!chosen) return false;
-      if (event.key === 'a') this.say(chosen.item.id, 'allow');
-      else if (event.key === 'b') this.say(chosen.item.id, 'block');
-      else if (event.key === '1') this.relabel(chosen, 'negative');
-      else if (event.key === '2') this.relabel(chosen, 'positive');
-      else return false;
+      if (event.key === 'a') this.decide(chosen.item.id, 'allow');
+      else if (event.key === 'b') this.decide(chosen.item.id, 'block');
+      else {
+        const label = /^[1-9]$/.test(event.key) && labels.classes()[event.key - 1];
+        if (!label) return false;
+        this.relabel(chosen, label);
+      }
     }
     return true;
   }
@@ -110,7 +113,7 @@ export class Queue {
       if (!card) this.cards.set(id, card = this.card(this.items.get(id)));
       if (this.list.children[index] !== card) this.list.insertBefore(card, this.list.children[index] ?? null);
     });
-    // Whoever was on a review that has gone is on the next one.
+    // When the focused review goes, the next one gets the focus.
     if (focused && !focused.isConnected) (this.list.children[place] ?? this.list.lastElementChild ?? this.title).focus?.();
     const left = Math.max(0, this.open - [...this.pending.keys()].filter((id) => gone(id) && this.waiting.includes(id)).length);
     text(this.title, left > shown.length && shown.length ? `${count(left)} open, the first ${shown.length}` : `${count(left)} open`);
@@ -124,34 +127,34 @@ export class Queue {
     const undone = (id) => this.pending.get(id) === null && this.pending.has(id);
     const rows = this.decided.filter(({ id }) => !undone(id) && this.items.has(id));
     this.none.hidden = rows.length > 0;
-    this.done.replaceChildren(...rows.map((verdict) => {
-      const item = this.items.get(verdict.id);
+    this.done.replaceChildren(...rows.map((decision) => {
+      const item = this.items.get(decision.id);
       const words = item.text ?? item.evidence.map(([token]) => token).join(' ');
       return h('li', {},
-        h('span', { class: `action ${verdict.action}` }, DONE[verdict.action]),
+        h('span', { class: `action ${decision.action}` }, DONE[decision.action]),
         h('span', { class: 'what' }, words || item.id),
-        h('span', { class: 'muted who' }, `${verdict.by}, ${ago(verdict.at, this.now ?? Date.now())}`),
-        h('button', { type: 'button', class: 'quiet', 'aria-label': `Undo: ${words.slice(0, 60)}`, onclick: () => this.say(verdict.id, null) }, 'Undo'));
+        h('span', { class: 'muted who' }, `${decision.by}, ${ago(decision.at, this.now ?? Date.now())}`),
+        h('button', { type: 'button', class: 'quiet', 'aria-label': `Undo: ${words.slice(0, 60)}`, onclick: () => this.decide(decision.id, null) }, 'Undo'));
     }));
   }
 
   card(item) {
-    const name = `label-${item.id}`;
+    const name = `own-label-${item.id}`;
     const choice = (value, words, key) => h('label', {},
       h('input', { type: 'radio', name, value, checked: value === '', onchange: () => this.labels.set(item.id, value) }),
       h('span', {}, words, key && h('kbd', { 'aria-hidden': 'true' }, key)));
     const card = h('li', { class: 'review card', tabindex: '0', 'aria-label': `${item.label}, score ${item.score.toFixed(2)}${item.group === null ? '' : `, ${item.group}`}` },
-      h('div', { class: 'meta' }, chip(item.label), h('span', { class: 'score', title: 'P(positive)' }, item.score.toFixed(3)),
+      h('div', { class: 'meta' }, chip(item.label), h('span', { class: 'score', title: labels.meaning() }, item.score.toFixed(3)),
         item.group !== null && h('span', { class: 'group' }, item.group),
         h('span', { class: `action ${item.action}` }, item.action === 'block' ? 'blocked' : 'held'),
         item.rule !== null && h('span', { class: 'muted rule', title: 'The rule that matched' }, item.rule),
         h('time', { class: 'muted' }, ago(item.seen, Date.now()))),
       highlighted(item),
       h('div', { class: 'verdict' },
-        h('button', { type: 'button', class: 'allow', 'aria-keyshortcuts': 'a', onclick: () => this.say(item.id, 'allow') }, 'Allow', h('kbd', { 'aria-hidden': 'true' }, 'A')),
-        h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'b', onclick: () => this.say(item.id, 'block') }, 'Block', h('kbd', { 'aria-hidden': 'true' }, 'B')),
+        h('button', { type: 'button', class: 'allow', 'aria-keyshortcuts': 'a', onclick: () => this.decide(item.id, 'allow') }, 'Allow', h('kbd', { 'aria-hidden': 'true' }, 'A')),
+        h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'b', onclick: () => this.decide(item.id, 'block') }, 'Block', h('kbd', { 'aria-hidden': 'true' }, 'B')),
         h('fieldset', { class: 'relabel' }, h('legend', { class: 'sr' }, 'The right label'),
-          choice('', 'as labelled'), choice('negative', 'negative', '1'), choice('positive', 'positive', '2'))));
+          choice('', 'as labelled'), labels.classes().map((label, place) => choice(label, label, place < 9 && String(place + 1))))));
     card.item = item;
     return card;
   }
@@ -159,17 +162,17 @@ export class Queue {
   relabel(card, value) {
     const chosen = this.labels.get(card.item.id) === value ? '' : value;
     this.labels.set(card.item.id, chosen);
-    card.querySelector(`input[value="${chosen}"]`).checked = true;
+    [...card.querySelectorAll('.relabel input')].find((input) => input.value === chosen).checked = true;
     announce(chosen ? `Label: ${chosen}` : 'Label as it was');
   }
 
   undoLast() {
     const last = this.decided.find(({ id }) => !this.pending.has(id));
-    if (last) this.say(last.id, null);
+    if (last) this.decide(last.id, null);
     else announce('Nothing to take back');
   }
 
-  async say(id, action) {
+  async decide(id, action) {
     if (this.pending.has(id)) return;
     this.pending.set(id, action);
     this.draw();
@@ -189,10 +192,10 @@ export class Queue {
         this.offer(id, action);
       }
       else failed((await answer.json()).error);
-      // What the topic says comes by the stream; if it does not, the list tells what is true.
+      // The topic's own record comes as an event; if it does not, the list shows what is true.
       setTimeout(() => { if (this.pending.get(id) === action && this.pending.delete(id)) this.draw(); }, 5000);
     } catch {
-      failed('The verdict was not saved: the dashboard does not answer.');
+      failed('The decision was not saved: the dashboard does not answer.');
     }
   }
 }

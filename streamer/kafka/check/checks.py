@@ -1,204 +1,126 @@
-"""What `streamer check` asks the cluster, and the topics that it makes."""
+"""What `streamer check` asks the cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
-from streamer.kafka.check.connectivity import advertised, bootstrap
+from streamer.kafka.check.connectivity import check_advertised_listeners, check_bootstrap_servers
 from streamer.kafka.check.findings import (
     Finding,
     Severity,
-    agreement,
-    apart,
     durability,
-    grantee,
+    idempotent_writes,
+    output_partitions,
     permission,
-    room,
-    transactions,
+    principal,
+    record_size,
+    transactional_ids,
+    trend_partitions,
 )
-from streamer.kafka.cluster import Cluster, Topic, TopicHidden, TopicRefused, connected
+from streamer.kafka.check.topics import NewTopics, TopicRole, create_topic, includes_input, topic_roles
+from streamer.kafka.cluster import Cluster, Topic, TopicCreationRefused, TopicNotAuthorized, connected
 from streamer.kafka.errors import KafkaFault
 from streamer.kafka.protocol import Operation
 from streamer.settings import KafkaSettings, Settings
 
-# What a new topic takes beyond the input topic's largest record, where it carries such records along.
-_ROOM = 64 * 1024
-_TREND_RETENTION_MS = 30 * 86_400_000  # As long as readers keep counts by the hour.
 
+async def check_cluster(
+    settings: Settings, create_topics: bool, partitions: int, replication_factor: int
+) -> list[Finding]:
+    """Whether the service can run on this cluster: one finding for each check. Raises no error of Kafka's.
 
-class _Role(NamedTuple):
-    """One of the topics, and what the service does with it; `needed` when it cannot run without."""
-
-    topic: str
-    name: str
-    operations: tuple[Operation, ...]
-    needed: bool = True
-
-    @property
-    def subject(self) -> str:
-        return f"{self.name} topic {self.topic!r}"
-
-
-class _New(NamedTuple):
-    """How to make what is missing. A replication of -1 is the cluster's default."""
-
-    partitions: int
-    replication: int
-
-
-async def check_cluster(settings: Settings, create_topics: bool, partitions: int, replication: int) -> list[Finding]:
-    """Whether the service can run on this cluster: one finding for each thing looked at. Raises nothing of Kafka's.
-
-    With `create_topics`, topics that are missing are made as `ensure_topics` makes them. With exactly-once delivery a
-    transactional id is taken, `<prefix>/<group>/<topic>/check`. Raises SettingsError where a certificate file cannot be
-    used.
+    With `create_topics`, missing topics are created as `ensure_topics` creates them. With exactly-once delivery a
+    transactional id is initialised, `<prefix>/<group>/<topic>/check`. Raises SettingsError if a certificate file cannot
+    be used.
     """
     kafka = settings.kafka
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
-        found += await bootstrap(kafka)
-        if not any(finding.severity == "ok" for finding in found):
-            return found
+        findings += await check_bootstrap_servers(kafka)
+        if not any(finding.severity == "ok" for finding in findings):
+            return findings
         async with connected(kafka) as cluster:
-            found += await advertised(kafka, cluster.brokers())
-            if all(finding.ok for finding in found):
-                found += await _topics(cluster, settings, _New(partitions, replication) if create_topics else None)
-                found += await _rights(cluster, kafka)
+            findings += await check_advertised_listeners(kafka, cluster.brokers())
+            if all(finding.ok for finding in findings):
+                new = NewTopics(partitions, replication_factor) if create_topics else None
+                findings += await _check_topics(cluster, settings, new)
+                findings += await _check_group_and_writes(cluster, kafka)
                 if settings.delivery == "exactly_once":
-                    found.append(await _transactions(cluster, settings))
+                    findings.append(await _check_transactional_ids(cluster, settings))
     except KafkaFault as error:
-        found.append(Finding("error", "cluster", str(error)))
-    return found
+        findings.append(Finding("error", "cluster", str(error)))
+    return findings
 
 
-async def ensure_topics(settings: Settings, partitions: int, replication: int) -> list[str]:
-    """Make those of the topics that are missing, and return their names; those of moderation where it has rules.
-
-    The input topic gets `partitions`, the output topic, the trends and the review topic as many as the input topic
-    has, and dead letters and verdicts one: they are few, and so they stay in the order in which they came. Where
-    records are carried along whole, the new topic takes larger ones than the input topic; of verdicts the newest of
-    each review are kept. A replication of -1 is the cluster's default; from 3 on, writes wait for 2. Raises KafkaFault.
-    """
-    made = []
-    async with connected(settings.kafka) as cluster:
-        source = None
-        for role in _roles(settings):
-            topic = await cluster.topic(role.topic)
-            if topic is None:
-                topic = await _make(cluster, settings, role, source, _New(partitions, replication))
-                made.append(role.topic)
-            source = source or topic
-    return made
-
-
-def _roles(settings: Settings) -> Iterator[_Role]:
-    """The input topic comes first: the others are made after it."""
-    yield _Role(settings.input.topic, "input", (Operation.READ,))
-    yield _Role(settings.output.topic, "output", (Operation.WRITE,))
-    yield _Role(settings.dead_letter_topic, "dead-letter", (Operation.WRITE,))
-    if settings.trends.enabled:  # Read by who takes a partition over: where to go on counting.
-        yield _Role(settings.trend_topic, "trends", (Operation.WRITE, Operation.READ))
-    if settings.moderation.rules:
-        yield _Role(settings.review_topic, "review", (Operation.WRITE,))
-        yield _Role(settings.verdict_topic, "verdict", (Operation.WRITE,), needed=False)
-
-
-def _carries(settings: Settings, role: _Role) -> bool:
-    """Whether the input is carried along in this topic's records."""
-    return role.name in ("dead-letter", "review") or (role.name == "output" and settings.output.include_input)
-
-
-def _user(kafka: KafkaSettings) -> str | None:
-    return kafka.security.username if kafka.security.protocol.startswith("SASL") else None
-
-
-async def _topics(cluster: Cluster, settings: Settings, new: _New | None) -> list[Finding]:
-    """The topics first, then how they go together, then what is allowed with them."""
-    roles = list(_roles(settings))
-    there: dict[str, Topic] = {}
-    found = []
+async def _check_topics(cluster: Cluster, settings: Settings, new: NewTopics | None) -> list[Finding]:
+    """Whether the topics exist, then whether they match each other, then what this client may do with them."""
+    roles = list(topic_roles(settings))
+    topics: dict[str, Topic] = {}
+    findings = []
     for role in roles:
-        finding, topic = await _look(cluster, settings, role, there.get(settings.input.topic), new)
-        found.append(finding)
+        finding, topic = await _check_topic(cluster, settings, role, topics.get(settings.input.topic), new)
+        findings.append(finding)
         if topic is not None:
-            there[role.topic] = topic
-    source, output = there.get(settings.input.topic), there.get(settings.output.topic)
+            topics[role.topic] = topic
+    source, output = topics.get(settings.input.topic), topics.get(settings.output.topic)
     if source and output:
-        found.append(agreement(source, output))
-    carrying = [role for role in (roles[2], roles[1], *roles[3:]) if _carries(settings, role)]
+        findings.append(output_partitions(source, output))
+    including = [role for role in (roles[2], roles[1], *roles[3:]) if includes_input(settings, role)]
     if source:
-        found += [room(source, there[role.topic], role.subject) for role in carrying if role.topic in there]
-    counted = there.get(settings.trend_topic) if settings.trends.enabled else None
-    if source and counted:
-        found.append(apart(source, counted))
-    found += [durability(there[role.topic], role.subject) for role in roles[1:] if role.topic in there]
+        findings += [
+            record_size(source, topics[role.topic], role.subject) for role in including if role.topic in topics
+        ]
+    trends = topics.get(settings.trend_topic) if settings.trends.enabled else None
+    if source and trends:
+        findings.append(trend_partitions(source, trends))
+    findings += [durability(topics[role.topic], role.subject) for role in roles[1:] if role.topic in topics]
     user = _user(settings.kafka)
     for role in roles:
-        if role.topic in there and role.needed:
-            allowed = there[role.topic].allowed
-            found += [permission(allowed, operation, role.subject, user) for operation in role.operations]
-    return found
+        if role.topic in topics and role.required:
+            authorized = topics[role.topic].authorized_operations
+            findings += [permission(authorized, operation, role.subject, user) for operation in role.operations]
+    return findings
 
 
-async def _look(
-    cluster: Cluster, settings: Settings, role: _Role, source: Topic | None, new: _New | None
+async def _check_topic(
+    cluster: Cluster, settings: Settings, role: TopicRole, source: Topic | None, new: NewTopics | None
 ) -> tuple[Finding, Topic | None]:
-    """One topic, made where it is missing and that is wanted."""
-    before = ""
+    """Whether a topic exists. It is created if it is missing and `new` is given."""
+    created = ""
+    missing: Severity = "error" if role.required else "warning"
     try:
         topic = await cluster.topic(role.topic)
         if topic is None:
             if new is None:
-                missing: Severity = "error" if role.needed else "warning"
                 return Finding(missing, role.subject, "does not exist; `streamer check --create-topics` makes it"), None
-            topic = await _make(cluster, settings, role, source, new)
-            before = "made now: "
-    except TopicHidden:
-        granted = " and ".join(operation.name for operation in role.operations)
-        detail = f"does not exist, or may not be seen: grant {granted} to {grantee(_user(settings.kafka))}"
-        return Finding("error" if role.needed else "warning", role.subject, detail), None
-    except TopicRefused as error:
+            topic = await create_topic(cluster, settings, role, source, new)
+            created = "made now: "
+    except TopicNotAuthorized:
+        operations = " and ".join(operation.name for operation in role.operations)
+        detail = f"does not exist, or may not be seen: grant {operations} to {principal(_user(settings.kafka))}"
+        return Finding(missing, role.subject, detail), None
+    except TopicCreationRefused as error:
         return Finding("error", role.subject, f"does not exist and was not made: {error}"), None
     if topic.leaderless:
         numbers = ", ".join(map(str, topic.leaderless))
         return Finding("error", role.subject, f"no broker leads partitions {numbers}: is one down?"), topic
-    return Finding("ok", role.subject, f"{before}partitions: {topic.partitions}, replicas: {topic.replicas}"), topic
+    return Finding("ok", role.subject, f"{created}partitions: {topic.partitions}, replicas: {topic.replicas}"), topic
 
 
-async def _make(cluster: Cluster, settings: Settings, role: _Role, source: Topic | None, new: _New) -> Topic:
-    config = {"min.insync.replicas": "2"} if new.replication >= 3 else {}
-    if role.name == "verdict":
-        config["cleanup.policy"] = "compact"
-    if _carries(settings, role) and source is not None and source.max_message_bytes is not None:
-        config["max.message.bytes"] = str(source.max_message_bytes + _ROOM)
-    if role.name == "trends":
-        config |= {"cleanup.policy": "delete", "retention.ms": str(_TREND_RETENTION_MS)}
-    alike = new.partitions if source is None else source.partitions
-    counts = {"input": new.partitions, "output": alike, "trends": alike, "review": alike}
-    await cluster.create(role.topic, counts.get(role.name, 1), new.replication, config)
-    topic = await cluster.topic(role.topic)
-    if topic is None:
-        raise TopicRefused("it was made, and is gone again")
-    return topic
-
-
-async def _rights(cluster: Cluster, kafka: KafkaSettings) -> list[Finding]:
-    """What is allowed beside the topics: the group, and writing without duplicates."""
+async def _check_group_and_writes(cluster: Cluster, kafka: KafkaSettings) -> list[Finding]:
     user = _user(kafka)
-    group = permission(await cluster.group(kafka.group_id), Operation.READ, f"group {kafka.group_id!r}", user)
-    subject = "idempotent writing"
-    if await cluster.idempotent_writes():
-        return [group, Finding("ok", subject, "the broker gives us a producer id")]
-    detail = (
-        f"not allowed: grant IDEMPOTENT_WRITE on the cluster to {grantee(user)}, or WRITE on a topic from Kafka 2.8 on"
-    )
-    return [group, Finding("error", subject, detail)]
+    operations = await cluster.group_operations(kafka.group_id)
+    return [
+        permission(operations, Operation.READ, f"group {kafka.group_id!r}", user),
+        idempotent_writes(await cluster.idempotent_writes(), user),
+    ]
 
 
-async def _transactions(cluster: Cluster, settings: Settings) -> Finding:
-    """Whether transactional ids may be used: one is taken that no partition has, hence no worker is fenced."""
+async def _check_transactional_ids(cluster: Cluster, settings: Settings) -> Finding:
+    """Initialises an id that no partition has, so that no worker is fenced."""
     kafka = settings.kafka
-    ours = f"{kafka.transactional_id_prefix}/{kafka.group_id}/{settings.input.topic}/check"
-    taken = await cluster.init_transactional_id(ours, kafka.transaction_timeout_ms)
-    return transactions(taken, kafka.transactional_id_prefix, kafka.transaction_timeout_ms, _user(kafka))
+    unused_id = f"{kafka.transactional_id_prefix}/{kafka.group_id}/{settings.input.topic}/check"
+    outcome = await cluster.init_transactional_id(unused_id, kafka.transaction_timeout_ms)
+    return transactional_ids(outcome, kafka.transactional_id_prefix, kafka.transaction_timeout_ms, _user(kafka))
+
+
+def _user(kafka: KafkaSettings) -> str | None:
+    return kafka.security.username if kafka.security.protocol.startswith("SASL") else None

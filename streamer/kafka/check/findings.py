@@ -1,4 +1,4 @@
-"""What is to be said of the topics and of what is allowed. Pure: from facts to findings, in plain words."""
+"""What the facts about a cluster mean for the service. Pure: from facts to findings, in plain words."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from streamer.kafka.cluster import InitOutcome, Topic
+from streamer.kafka.cluster import InitProducerIdOutcome, Topic
 from streamer.kafka.protocol import Operation
 
 Severity = Literal["ok", "warning", "error"]
 
 # A dead letter is a whole input record and its `dlq.*` headers, which take up less than this.
-HEADERS_ROOM = 4 * 1024
+ADDED_HEADER_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `detail` says what was found and, unless it is ok, what to do.
+    """The result of one check. `detail` says what was found and, unless it is ok, what to do.
 
     warning: it works, with a weakness. error: it does not work.
     """
@@ -32,7 +32,7 @@ class Finding:
         return self.severity != "error"
 
 
-def agreement(source: Topic, output: Topic) -> Finding:
+def output_partitions(source: Topic, output: Topic) -> Finding:
     """Whether the output topic has as many partitions as the input topic."""
     subject = f"partitions of output topic {output.name!r}"
     if source.partitions == output.partitions:
@@ -46,8 +46,8 @@ def agreement(source: Topic, output: Topic) -> Finding:
     )
 
 
-def apart(source: Topic, trends: Topic) -> Finding:
-    """Whether each partition's counts have a partition of the trends topic to themselves."""
+def trend_partitions(source: Topic, trends: Topic) -> Finding:
+    """Whether the counts of each input partition have a partition of the trends topic to themselves."""
     subject = f"partitions of trends topic {trends.name!r}"
     if trends.partitions >= source.partitions:
         return Finding("ok", subject, f"{trends.partitions}, one for each of the input topic")
@@ -59,12 +59,12 @@ def apart(source: Topic, trends: Topic) -> Finding:
     )
 
 
-def room(source: Topic, target: Topic, subject: str) -> Finding:
-    """Whether a topic takes the largest record of the input topic and the headers that are added to it."""
+def record_size(source: Topic, target: Topic, subject: str) -> Finding:
+    """Whether a topic accepts the largest record of the input topic with the headers that are added to it."""
     subject = f"record size of {subject}"
     if source.max_message_bytes is None or target.max_message_bytes is None:
-        return Finding("ok", subject, "not told by the broker")
-    needed = source.max_message_bytes + HEADERS_ROOM
+        return Finding("ok", subject, "not reported by the broker")
+    needed = source.max_message_bytes + ADDED_HEADER_BYTES
     if target.max_message_bytes >= needed:
         return Finding("ok", subject, f"max.message.bytes is {target.max_message_bytes}, enough for any input record")
     return Finding(
@@ -76,51 +76,63 @@ def room(source: Topic, target: Topic, subject: str) -> Finding:
 
 
 def durability(topic: Topic, subject: str) -> Finding:
-    """Whether what is acknowledged survives a broker, and whether writing does."""
+    """Whether acknowledged records survive the loss of a broker, and whether writing does."""
     subject = f"durability of {subject}"
     replicas, minimum = topic.replicas, topic.min_insync_replicas
-    told = f"{replicas} replica{'s' if replicas > 1 else ''}, min.insync.replicas {minimum or 'not told by the broker'}"
+    reported = "not reported by the broker" if minimum is None else minimum
+    facts = f"{replicas} replica{'s' if replicas > 1 else ''}, min.insync.replicas {reported}"
     if minimum is not None and minimum > replicas:
-        return Finding("warning", subject, f"{told}: older brokers take no writes with that. Use more replicas")
+        return Finding("warning", subject, f"{facts}: older brokers accept no writes with that. Use more replicas")
     if replicas == 1:
-        return Finding("warning", subject, f"{told}: a broker that is lost takes results with it. Use 3 replicas")
+        return Finding("warning", subject, f"{facts}: if a broker is lost, so are results. Use 3 replicas")
     if minimum == 1:
-        return Finding("warning", subject, f"{told}: what is acknowledged may be on one broker only. Set it to 2")
+        return Finding("warning", subject, f"{facts}: acknowledged records may be on one broker only. Set it to 2")
     if minimum == replicas:
-        return Finding("warning", subject, f"{told}: with one broker away nothing can be written. Use more replicas")
-    return Finding("ok", subject, told)
+        return Finding("warning", subject, f"{facts}: while a broker is down nothing can be written. Use more replicas")
+    return Finding("ok", subject, facts)
 
 
-def permission(allowed: Iterable[Operation] | None, operation: Operation, subject: str, user: str | None) -> Finding:
-    """Whether an operation is allowed; `allowed` is None where the broker does not tell."""
+def permission(authorized: Iterable[Operation] | None, operation: Operation, subject: str, user: str | None) -> Finding:
+    """Whether an operation is authorized; `authorized` is None if the broker does not report it."""
     verb, name = operation.name.lower(), operation.name
     subject = f"permission to {verb} {subject}"
-    if allowed is None:
-        return Finding("ok", subject, "not told by the broker")
-    if operation in allowed:
+    if authorized is None:
+        return Finding("ok", subject, "not reported by the broker")
+    if operation in authorized:
         return Finding("ok", subject, "granted")
-    return Finding("error", subject, f"missing: grant {name} to {grantee(user)}")
+    return Finding("error", subject, f"missing: grant {name} to {principal(user)}")
 
 
-def transactions(taken: InitOutcome, prefix: str, timeout_ms: int, user: str | None) -> Finding:
-    """Whether transactions may be written: from what came of taking a transactional id that begins with the prefix."""
+def idempotent_writes(authorized: bool, user: str | None) -> Finding:
+    """Whether the broker gives this client a producer id."""
+    subject = "idempotent writing"
+    if authorized:
+        return Finding("ok", subject, "the broker gives us a producer id")
+    detail = f"grant IDEMPOTENT_WRITE on the cluster to {principal(user)}, or WRITE on a topic from Kafka 2.8 on"
+    return Finding("error", subject, f"not allowed: {detail}")
+
+
+def transactional_ids(outcome: InitProducerIdOutcome, prefix: str, timeout_ms: int, user: str | None) -> Finding:
+    """Whether transactions may be written, by the outcome for a transactional id that begins with the prefix."""
     subject = f"transactional ids {f'{prefix}/...'!r}"
-    if taken == "taken":
-        return Finding("ok", subject, "granted")
-    if taken == "timeout too long":
-        detail = (
-            f"the broker allows less than kafka.transaction_timeout_ms {timeout_ms}: see its transaction.max.timeout.ms"
-        )
-    elif taken == "no transactions":
-        detail = "this broker has no transactions: exactly-once delivery needs Kafka 2.5 or later"
-    else:
-        detail = (
-            f"missing: grant WRITE on the transactional ids that begin with {prefix!r} "
-            f"(kafka.transactional_id_prefix; an ACL of the pattern type prefixed) to {grantee(user)}"
-        )
+    match outcome:
+        case InitProducerIdOutcome.GRANTED:
+            return Finding("ok", subject, "granted")
+        case InitProducerIdOutcome.TIMEOUT_TOO_LONG:
+            detail = (
+                f"the broker allows less than kafka.transaction_timeout_ms {timeout_ms}: "
+                "see its transaction.max.timeout.ms"
+            )
+        case InitProducerIdOutcome.UNSUPPORTED:
+            detail = "this broker has no transactions: exactly-once delivery needs Kafka 2.5 or later"
+        case InitProducerIdOutcome.NOT_AUTHORIZED:
+            detail = (
+                f"missing: grant WRITE on the transactional ids that begin with {prefix!r} "
+                f"(kafka.transactional_id_prefix; an ACL of the pattern type prefixed) to {principal(user)}"
+            )
     return Finding("error", subject, detail)
 
 
-def grantee(user: str | None) -> str:
-    """Whom to grant something."""
+def principal(user: str | None) -> str:
+    """Whom an ACL has to name."""
     return "this client" if user is None else f"user {user!r}"

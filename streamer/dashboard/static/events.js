@@ -1,15 +1,15 @@
-// One stream of server-sent events for what is shown; it comes back by itself.
+// The server-sent events for what is shown; the connection comes back by itself.
 
-const SILENCE = 5000; // Milliseconds: the server says something every second.
+const SILENCE = 5000; // Milliseconds: the server sends an event every second.
 
-export class Stream {
+export class EventStream {
   constructor(onParts, onState) {
     this.onParts = onParts;
     this.onState = onState;
     this.url = null;
     this.source = null;
-    this.heard = 0;
-    this.waits = 0;
+    this.receivedAt = 0;
+    this.failures = 0;
     this.retry = 0;
     setInterval(() => this.watch(), 1000);
     document.addEventListener('visibilitychange', () => this.hide());
@@ -17,7 +17,7 @@ export class Stream {
 
   open(url) {
     this.url = url;
-    this.waits = 0;
+    this.failures = 0;
     this.connect();
   }
 
@@ -26,12 +26,12 @@ export class Stream {
     this.source?.close();
     const source = new EventSource(this.url);
     this.source = source;
-    this.heard = performance.now();
+    this.receivedAt = performance.now();
     let first = true;
     source.onmessage = (event) => {
       if (source !== this.source) return;
-      this.heard = performance.now();
-      this.waits = 0;
+      this.receivedAt = performance.now();
+      this.failures = 0;
       this.onState('open');
       this.onParts(JSON.parse(event.data), first);
       first = false;
@@ -46,11 +46,11 @@ export class Stream {
     this.source = null;
     this.onState('lost');
     clearTimeout(this.retry);
-    this.waits = Math.min(this.waits + 1, 5);
-    this.retry = setTimeout(() => this.again(), 500 * this.waits);
+    this.failures = Math.min(this.failures + 1, 5);
+    this.retry = setTimeout(() => this.reconnect(), 500 * this.failures);
   }
 
-  async again() {
+  async reconnect() {
     try {
       const answer = await fetch('/api/session', { cache: 'no-store' });
       if (answer.status === 401) {
@@ -64,7 +64,7 @@ export class Stream {
   }
 
   watch() {
-    if (this.source && performance.now() - this.heard > SILENCE) this.lost();
+    if (this.source && performance.now() - this.receivedAt > SILENCE) this.lost();
   }
 
   // A page in the background costs the server nothing, and a browser's six connections are for those in front.
