@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +15,7 @@ from typer import Typer
 from typer.main import get_command
 
 from benchmarks.__main__ import PARTS
+from benchmarks.record import Part
 from streamer.cli import app as streamer
 from tests.markdown import BrokenTableError, anchors, code_lines, links, tables
 from training.cli import app as training
@@ -73,7 +73,7 @@ def test_commands_exist(page: Path) -> None:
         elif program == "python -m benchmarks":
             assert arguments[0] in PARTS, arguments
             parser = argparse.ArgumentParser()
-            part: Any = import_module(f"benchmarks.{arguments[0]}")
+            part: Part = import_module(f"benchmarks.{arguments[0]}")
             part.arguments(parser)
             parser.parse_args(arguments[1:])
         else:

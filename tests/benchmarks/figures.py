@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 
 def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:

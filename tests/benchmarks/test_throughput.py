@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from matplotlib.figure import Figure
 
 from benchmarks import throughput
