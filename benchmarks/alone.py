@@ -24,7 +24,7 @@ from streamer.pipeline.in_flight import CHUNK
 from streamer.pipeline.inference import Predictor
 from streamer.pipeline.publishing import UNACKNOWLEDGED
 from streamer.pipeline.reading import POLL_SECONDS
-from streamer.service import decoder, encoder, limits
+from streamer.service.build import decoder, encoder, limits
 from streamer.settings import Settings
 from streamer.text import Encoded, normalise_all, segment_all
 
@@ -140,7 +140,7 @@ def _encode(way: Way, write: Encoder) -> None:
 
 
 def infer_stage(way: Way, model: Model, threads: int, evidence_tokens: int) -> Stage:
-    """Judge the batches; the model is left with what it had."""
+    """Predict the batches; the model is left with what it had."""
 
     def infer() -> Spent:
         before = torch.get_num_threads(), model.evidence_tokens

@@ -55,7 +55,7 @@ Entry = Callable[[Wiring], Contender]
 
 
 def ours(settings: Mapping[str, str], *arguments: str) -> Entry:
-    """`streamer run` without the verdict cache; `settings` by name without `STREAMER_`."""
+    """`streamer run` without the prediction cache; `settings` by name without `STREAMER_`."""
 
     def enter(wiring: Wiring) -> Contender:
         environment = {

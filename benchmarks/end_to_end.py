@@ -2,7 +2,7 @@
 
 Every contender reads the topic from its beginning with a fresh group and writes to a topic of its own. First a tuning
 pass finds each peer's best batch size, then its better number of threads; then come rounds in alternating order. The
-rate is results over time, between a tenth and all of the results, as the broker counts them. The verdict cache and the
+rate is results over time, between a tenth and all of the results, as the broker counts them. Prediction cache and
 evidence are off. Slower contenders label fewer reviews, so many that a run takes `--seconds`.
 
 Give it 100,000 reviews or more: ours has up to 262,144 tokens in flight, and what of their work is done before the

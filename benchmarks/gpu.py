@@ -94,7 +94,7 @@ def _batch(batch: Sequence[Encoded], model: Model, length: int, repeats: int) ->
         "collate": lambda: model.collate(batch, length, size),
         "copy": lambda: on_host.to(model.device, copy=True),
         "infer": lambda: model.forward(ids),
-        "judge": lambda: model.predict(batch),
+        "predict": lambda: model.predict(batch),
     }
     return {stage: _seconds(its, model.device, repeats) for stage, its in work.items()}
 
@@ -158,16 +158,16 @@ def section(figures: Mapping[str, Any]) -> str:
     text = [
         f"On {figures['device']}{cuda}. Milliseconds of a batch, median of {figures['repeats']}, the device having "
         "finished: *collate* makes the batch from token ids and takes it to the device, *copy* is that last step "
-        "alone, *infer* gives scores back to the host, *judge* is all of a batch from token ids to verdicts "
+        "alone, *infer* gives scores back to the host, *predict* is all of a batch from token ids to predictions "
         "with evidence.",
         "",
-        "| precision | tokens | reviews | collate | copy | infer | judge | reviews/s |",
+        "| precision | tokens | reviews | collate | copy | infer | predict | reviews/s |",
         "|:--|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for found in figures["stages"]:
         taken = found["seconds"]
-        cells = " | ".join(f"{1000 * taken[stage]:.3f}" for stage in ("collate", "copy", "infer", "judge"))
-        rate = found["size"] / taken["judge"]
+        cells = " | ".join(f"{1000 * taken[stage]:.3f}" for stage in ("collate", "copy", "infer", "predict"))
+        rate = found["size"] / taken["predict"]
         text.append(f"| {found['precision']} | {found['length']} | {found['size']:,} | {cells} | {rate:,.0f} |")
     if whole := figures["end_to_end"]:
         text += [
@@ -179,7 +179,7 @@ def section(figures: Mapping[str, Any]) -> str:
 
 
 def plots(figures: Mapping[str, Any]) -> dict[str, bytes]:
-    """Reviews a second of `judge` by the size of the batch, a line for each length, a panel for each precision."""
+    """Reviews a second of `predict` by the size of the batch, a line for each length, a panel for each precision."""
 
     def onto(axes: Sequence[Axes]) -> None:
         for panel, precision in zip(axes, _PRECISIONS, strict=True):
@@ -188,7 +188,7 @@ def plots(figures: Mapping[str, Any]) -> dict[str, bytes]:
                 Curve(
                     f"{length} tokens",
                     [found["size"] for found in stages if found["length"] == length],
-                    [found["size"] / found["seconds"]["judge"] for found in stages if found["length"] == length],
+                    [found["size"] / found["seconds"]["predict"] for found in stages if found["length"] == length],
                 )
                 for length in dict.fromkeys(found["length"] for found in stages)
             ]

@@ -163,7 +163,7 @@ def _contender(bench: Bench, name: str, entry: Entry, maximum: float) -> dict[st
                         continue
                     due = poisson_schedule(share * maximum, options.seconds, options.seed)
                     load = Load(wiring.bootstrap, wiring.input, f"load{share:g}", chosen[: len(due)], due)
-                    found = judged(offer(load, results, options.drain, service.alive), options.warm_up)
+                    found = summary_of(offer(load, results, options.drain, service.alive), options.warm_up)
                     _say(f"  {share * maximum:.0f}/s: {found['state']} {found.get('latency_ms', '')}")
                     loads.append({"share": share, "rate": share * maximum, **found})
         except (NotRunning, TimeoutError) as error:
@@ -172,7 +172,7 @@ def _contender(bench: Bench, name: str, entry: Entry, maximum: float) -> dict[st
     return {"state": "measured", "loads": loads, "lone_ms": _milliseconds(lone) if lone else None}
 
 
-def judged(outcome: Outcome, warm_up: float) -> dict[str, Any]:
+def summary_of(outcome: Outcome, warm_up: float) -> dict[str, Any]:
     """JSON values of a load: what counts are reviews due from `warm_up` seconds on."""
     late = [seconds for at, seconds in zip(outcome.due, outcome.late, strict=False) if at >= warm_up]
     about = {"lateness_ms": _milliseconds(late) if late else None}

@@ -26,7 +26,7 @@ from benchmarks.record import recorded
 from benchmarks.rules import ArrivalOrder, Edges, SortedWindow
 from streamer.pipeline.batching import Bucketer, CostTable, TokenBudget
 from streamer.pipeline.limits import Limits
-from streamer.service import load_model, predictor
+from streamer.service.build import load_model, predictor
 from streamer.settings import load
 
 LIMITS = Limits()

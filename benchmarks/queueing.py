@@ -1,4 +1,4 @@
-"""A discrete-event simulation of one server that judges batches: no model, no clock, the same on any machine.
+"""A discrete-event simulation of one server that serves batches: no model, no clock, the same on any machine.
 
 How long a batch takes says a cost table. Whenever the server is free and something waits, the policy is asked for a
 batch, as the pipeline does.
@@ -59,7 +59,7 @@ class Report:
 
 
 def simulate(arrivals: Sequence[Arrival], policy: Policy, costs: CostTable) -> Report:
-    """Judge all arrivals, which must be in the order of their times."""
+    """Serve all arrivals, which must be in the order of their times."""
     waits, latencies = [0.0] * len(arrivals), [0.0] * len(arrivals)
     tokens = padded = batches = arrived = 0
     busiest = 0.0

@@ -45,10 +45,10 @@ class ArrivalOrder:
 
 
 class SortedWindow:
-    """Whole batches of the oldest reviews, eight at most, sorted by length together and judged shortest first.
+    """Whole batches of the oldest reviews, eight at most, sorted by length together and served shortest first.
 
     infinity's rule (infinity_emb/inference/queue.py, `pop_optimal_batches`; `max_n_batches = 8` in batch_handler.py).
-    What comes meanwhile waits until all of the window is judged. With less than two full batches there, arrival order.
+    What comes meanwhile waits until all of the window is served. With less than two full batches there, arrival order.
     """
 
     def __init__(self, size: int, windows: int = 8) -> None:

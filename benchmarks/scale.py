@@ -2,7 +2,7 @@
 
 One factor is varied at a time from a base point. A topic of a real Kafka broker is filled with real shop reviews, then
 `streamer run` works it off beside it on the same machine. The clock runs from the moment all workers have their
-partitions to the last result; the verdict cache is off. Several workers get their reviews once all have joined, which
+partitions to the last result, without prediction cache. Several workers get their reviews once all have joined, which
 adds the time of filling the topic (about a second for 50,000); rates leave out the first tenth, and most of it.
 """
 

@@ -26,7 +26,7 @@ from benchmarks.throughput import items, texts
 from streamer.events import Record
 from streamer.models.artefact import BUNDLED
 from streamer.models.torchscript import Model
-from streamer.service import load_model, predictor
+from streamer.service.build import load_model, predictor
 from streamer.settings import load
 from tests.brokers import Chain, Wanted, new_topic, providers
 from tests.reading import fill

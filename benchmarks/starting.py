@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("--artefact", type=Path)
     options = parser.parse_args()
     begin = time.perf_counter()
-    from streamer import service
+    from streamer.service import build
     from streamer.settings import ModelSettings, Settings
 
     imported = time.perf_counter()
     settings = Settings(model=ModelSettings(path=options.artefact))
-    model = service.load_model(settings)
+    model = build.load_model(settings)
     loaded = time.perf_counter()
-    service.predictor(model, settings)
+    build.predictor(model, settings)
     measured = time.perf_counter()
     print(json.dumps({"imports": imported - begin, "model": loaded - imported, "costs": measured - loaded}))
 

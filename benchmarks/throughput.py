@@ -1,7 +1,7 @@
 """Reviews per second from a filled topic with what they cost: of one worker, and of as many as there are cores.
 
 Fills a topic of a real Kafka broker with real shop reviews, runs `streamer run` beside it on the same machine, and
-samples its metrics and its memory. The verdict cache is off. The rate is taken between a tenth and all of the reviews,
+samples its metrics and its memory. No prediction cache. The rate is taken between a tenth and all of the reviews,
 so that starting up does not count.
 """
 

@@ -54,7 +54,7 @@ def matrix(split: Split) -> Tensor:
 
 @torch.no_grad()
 def accuracy(model: Tutorial, tokens: Tensor, positive: Tensor) -> float:
-    """Share of reviews that are judged rightly."""
+    """Share of reviews that are labelled rightly."""
     model.eval()
     found = torch.cat([model(rows).argmax(1) for rows in torch.split(tokens, 256)])
     model.train()

@@ -1,4 +1,4 @@
-"""What travels between the stages: records as read, reviews, verdicts, and messages as published.
+"""What travels between the stages: records as read, reviews, predictions, and messages as published.
 
 Named tuples: there are several for each review, and a frozen dataclass takes three times as long to make.
 """

@@ -42,6 +42,7 @@ from streamer.trends import encode as encode_counts
 from streamer.trends.schema import trend_schema
 from tests.markdown import Table, tables
 
+GENERATED = generate.generated(generate.FOLDER)
 OPERATIONS = (generate.FOLDER / "operations.md").read_text()
 TABLES = tables(OPERATIONS)
 ENCODER = Encoder(
@@ -57,10 +58,10 @@ RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
 VERDICT = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
 
-@pytest.mark.parametrize("path", generate.generated(generate.FOLDER), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
 def test_a_generated_file_is_what_the_code_says(path: Path) -> None:
     """Run `python docs/generate.py` after a change to settings, metrics, events or schema."""
-    assert path.read_text() == generate.generated(generate.FOLDER)[path]
+    assert path.read_text() == GENERATED[path]
 
 
 def test_a_difference_is_told_and_repaired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

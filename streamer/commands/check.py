@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from streamer.kafka import KafkaFault, check_cluster
 from streamer.models.artefact import ModelError
-from streamer.service import can_trace, load_model
+from streamer.service.build import load_model
+from streamer.service.worker import can_trace
 from streamer.settings import Settings
 
 

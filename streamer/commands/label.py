@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.files.sink import LineSink, open_output
 from streamer.files.source import open_source, overrides_for_rows
 from streamer.observe.progress_bar import progress_bar
-from streamer.service import label_all
+from streamer.service.offline import label_all
 from streamer.settings import load
 
 

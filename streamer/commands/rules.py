@@ -20,7 +20,7 @@ from streamer.files.tables import FileError
 from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
 from streamer.observe.terminal import printable
-from streamer.service import label_all
+from streamer.service.offline import label_all
 from streamer.settings import ModerationSettings, SettingsError, load
 
 _COLOURS = {"allow": "green", "review": "yellow", "block": "red"}

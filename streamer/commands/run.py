@@ -70,10 +70,11 @@ def exit_on_early_signals() -> None:
 async def run(settings: Settings, workers: int, slot: int) -> None:
     """Run one worker: the only one, or number `slot` of `workers` under a supervisor, and -1 without one.
 
-    Raises SettingsError, ModelError, and what `service.work` raises.
+    Raises SettingsError, ModelError, and what `service.worker.work` raises.
     """
     from streamer.observe.metrics import Metrics  # Late: they import torch, which the supervisor does not need.
-    from streamer.service import can_trace, load_model, work
+    from streamer.service.build import load_model
+    from streamer.service.worker import can_trace, work
 
     can_trace(settings)
     if slot >= 0:

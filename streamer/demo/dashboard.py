@@ -26,7 +26,8 @@ from streamer.labels import UNCERTAIN, watched
 from streamer.models.artefact import BUNDLED, known_labels
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.pipeline import Pipeline
-from streamer.service import load_model, work
+from streamer.service.build import load_model
+from streamer.service.worker import work
 from streamer.settings import Settings, load
 
 # One input partition: the past is published in order, so that none of it is late.
@@ -59,7 +60,7 @@ _CHUNK = 200
 async def demonstrate(on_ready: Callable[[str], None], port: int | None = None) -> None:
     """Run it all until Ctrl-C; `on_ready` is called with the address. port: of the dashboard; unset, the settings'.
 
-    Raises BrokerError, ModelError, AddressInUse, and what `service.work` raises.
+    Raises BrokerError, ModelError, AddressInUse, and what `service.worker.work` raises.
     """
     with EmbeddedBroker(_TOPICS) as broker:
         settings = _settings(broker.bootstrap, port)

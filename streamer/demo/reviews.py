@@ -26,7 +26,8 @@ from streamer.observe.metrics import Metrics
 from streamer.observe.quantile import histogram_quantile
 from streamer.observe.terminal import label_colours, printable
 from streamer.pipeline.pipeline import Pipeline
-from streamer.service import load_model, work
+from streamer.service.build import load_model
+from streamer.service.worker import work
 from streamer.settings import Settings, load
 
 _TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1, "reviews.held": 4}
@@ -40,7 +41,7 @@ async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> 
     """Label a file's reviews through Kafka; without a file, the samples that come along.
 
     rows: how many results to show. keep: go on until Ctrl-C, and label what others produce meanwhile.
-    Raises FileError, BrokerError, ModelError, and what `service.work` raises.
+    Raises FileError, BrokerError, ModelError, and what `service.worker.work` raises.
     """
     console = Console()
     stream, format = open_rows(path or str(SAMPLES))

@@ -27,7 +27,7 @@ from streamer.moderation.step import Moderation
 from streamer.observe.cores import available_cores
 from streamer.planning.profile import Bytes, Costs, Device, Profile, Stage
 from streamer.planning.profiles import stored
-from streamer.service import decoder, encoder, load_model, moderation
+from streamer.service.build import decoder, encoder, load_model, moderation
 from streamer.settings import Settings
 from streamer.text import Encoded
 

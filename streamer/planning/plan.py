@@ -130,7 +130,7 @@ def plan(profile: Profile, request: Request) -> Plan:
 
 _ADVICE: dict[Bound, str] = {
     "python": "Python under the GIL: more workers is the only way on; neither a GPU nor more threads raises it. "
-    "Fewer evidence tokens and a verdict cache for texts that repeat lower it.",
+    "Fewer evidence tokens and a prediction cache for texts that repeat lower it.",
     "model": "the model: more of model.threads, a shorter precision or a GPU raises it, as long as Python keeps up.",
     "cores": "the cores that a worker has: more cores a host or a model on a GPU raise it, as long as Python keeps up.",
 }

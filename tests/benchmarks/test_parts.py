@@ -91,11 +91,11 @@ def test_latency_plots(drawn: list[Figure]) -> None:
     assert files == latency.plots(LATENCY), "other bytes for the same figures"
 
 
-def test_a_load_is_judged_after_its_warm_up() -> None:
+def test_a_load_is_summed_up_after_its_warm_up() -> None:
     """Latencies and the generator's lateness of the reviews that were due since."""
     due = [number / 10 for number in range(1, 101)]
     outcome = Outcome(due, [0.001] * 100, {number: at + (5 if at < 2 else 0.02) for number, at in enumerate(due)})
-    found = latency.judged(outcome, 2.0)
+    found = latency.summary_of(outcome, 2.0)
     assert found["state"] == "ok"
     assert found["reviews"] == 81
     assert found["latency_ms"]["max"] == pytest.approx(20)
@@ -104,7 +104,7 @@ def test_a_load_is_judged_after_its_warm_up() -> None:
 
 def test_a_load_without_its_results_is_overloaded() -> None:
     """And has no latency to show."""
-    found = latency.judged(Outcome([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], {0: 1.1}), 0.5)
+    found = latency.summary_of(Outcome([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], {0: 1.1}), 0.5)
     assert found["state"] == "overloaded"
     assert found["missing"] == 2
     assert "latency_ms" not in found
@@ -231,7 +231,7 @@ def test_gpu_dry_run(bundled: Path, drawn: list[Figure]) -> None:
         stages = [found for found in figures["stages"] if found["precision"] == panel.get_title()]
         assert curves(panel) == {
             f"{length} tokens": [
-                (found["size"], found["size"] / found["seconds"]["judge"])
+                (found["size"], found["size"] / found["seconds"]["predict"])
                 for found in stages
                 if found["length"] == length
             ]

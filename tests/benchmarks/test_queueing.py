@@ -1,4 +1,4 @@
-"""The simulation: every review judged once, the same figures every time."""
+"""The simulation: every review served once, the same figures every time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLICIES = rules(COSTS, {"arrival order": 64, "sorted window": 64})
 
 
 @pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES)
-def test_a_simulation_judges_every_review_once(make: Callable[[], Policy]) -> None:
+def test_a_simulation_serves_every_review_once(make: Callable[[], Policy]) -> None:
     """Under each policy; the latency is the wait and the batch, real tokens are what came, and it is repeatable."""
     arrivals = poisson(5_000.0, 2_000, "shop", LIMIT, seed=3)
     report = simulate(arrivals, make(), COSTS)

@@ -13,12 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import streamer
+
 COMMAND = [sys.executable, "-m", "streamer", "label"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
 
 
 def label(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, env=ENVIRONMENT, timeout=120)
+    """In a process of its own where it reads standard input, else in this one."""
+    if stdin:
+        return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, env=ENVIRONMENT, timeout=120)
+    done = streamer("label", *arguments)
+    return subprocess.CompletedProcess(arguments, done.code, done.stdout.encode(), done.stderr.encode())
 
 
 def test_a_csv_becomes_a_line_per_row_in_order(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from streamer import __version__
 from streamer.settings import PREFIX, PipelineSettings, Settings, load
@@ -53,14 +56,16 @@ def tour(service: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.mark.parametrize(("where", "variables"), list(environments()), ids=[where for where, _ in environments()])
 def test_variables_are_settings(where: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With our own reader, which refuses names that it does not know and values that it cannot take."""
+    """Our own reader, which refuses names that it does not know, reads each as the value that stands there."""
     names = take(variables, monkeypatch)
     settings = load()
     for name in names:
         found: Any = settings
         for part in name.removeprefix(PREFIX).lower().split("__"):
             found = getattr(found, part)
-        assert found is not None
+        value = found.get_secret_value() if isinstance(found, SecretStr) else found
+        text = os.environ[name]
+        assert (str(value) if isinstance(value, str | Path) else json.dumps(value)) == text, name
 
 
 @pytest.mark.parametrize("service", ["streamer", "replay", "dashboard"])

@@ -9,7 +9,7 @@ _LOG = """2026-11-22 04:38:05,000 INFO    streamer.pipeline.pipeline: assigned p
 2026-11-22 04:38:06,000 INFO    streamer.pipeline.pipeline: revoked partitions: t-1/0, t-1/1
 2026-11-22 04:38:07,500 INFO    streamer.pipeline.pipeline: assigned partitions: t-1/1
 """
-_DRAINING = "2026-11-22 04:38:09,000 INFO    streamer.service: SIGTERM: draining\n"
+_DRAINING = "2026-11-22 04:38:09,000 INFO    streamer.service.worker: SIGTERM: draining\n"
 
 
 def spans(log: str, *gone: float) -> list[tuple[int, float, float]]:

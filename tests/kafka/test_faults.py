@@ -11,6 +11,7 @@ from streamer.models.artefact import BUNDLED
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
 from tests.brokers.ports import ReservedPorts
+from tests.command_line import streamer
 from tests.jobs import Job
 from tests.reading import Item, committed
 from tests.workers import running
@@ -24,11 +25,12 @@ def job(cluster: Cluster, make_topic: MakeTopic) -> Job:
 
 
 def ends_with(job: Job, code: int, message: str, log: Path) -> None:
-    """The worker ends by itself with this code, and logs this message."""
-    with running(job.environment, log) as worker:
-        assert worker.wait(120) == code, worker.log
-        assert message in worker.log
-        assert "Traceback" not in worker.log
+    """`streamer run` ends by itself with this code and says this, which is kept in `log`."""
+    done = streamer("run", environment=job.environment | {"STREAMER_HTTP__PORT": "0"})
+    log.write_text(printed := done.stdout + done.stderr)
+    assert done.code == code, printed
+    assert message in printed
+    assert "Traceback" not in printed
 
 
 def test_a_wrong_setting_is_named(job: Job, tmp_path: Path) -> None:

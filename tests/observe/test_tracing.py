@@ -293,13 +293,13 @@ def test_a_worker_needs_no_collector(job: Job, tmp_path: Path, fault: str) -> No
     with collecting(silent=True) as collector, ReservedPorts(1) as reserved:
         away = f"http://127.0.0.1:{reserved.ports[0]}"
         job.settings |= {"STREAMER_TRACING__ENDPOINT": away if fault == "away" else collector.endpoint}
-        produced = job.fill(2000)
+        produced = job.fill(500)
         with running(job.environment, tmp_path / "log") as worker:
-            worker.wait_for(2000)
+            worker.wait_for(500)
             begin = time.monotonic()
             assert worker.stop() == 0, worker.log
             assert time.monotonic() - begin < 20
         assert len(worker.log.splitlines()) < 30, worker.log
         assert bool(collector.requests) == (fault == "silent")
-    check(produced, job.results(2000)).assert_clean()
+    check(produced, job.results(500)).assert_clean()
     job.assert_offsets_at_the_end()

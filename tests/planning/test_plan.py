@@ -28,7 +28,7 @@ from streamer.planning.worker import mix, server, worker_at
 ROOT = Path(__file__).parents[2]
 CPU = stored("cpu")
 MAX_WAIT = 0.02
-FEW = settings(max_examples=25, deadline=None)  # A plan takes some 50 ms: it computes a latency.
+FEW = settings(max_examples=15, deadline=None)  # A plan takes some 50 ms: it computes a latency.
 RATES = st.floats(1, 1e7)
 MEANS = st.floats(1, CPU.max_tokens)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamer.models.torchscript import Model
-from streamer.service import load_model
+from streamer.service.build import load_model
 from streamer.settings import Settings
 from tests.brokers import NodeCluster, Wanted, new_topic
 from tests.conftest import _chain, _skip_without

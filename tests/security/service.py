@@ -19,7 +19,7 @@ from streamer.commands.exit_codes import run_command
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.pipeline import Pipeline
-from streamer.service import work
+from streamer.service.worker import work
 from streamer.settings import (
     BatchingSettings,
     DeadLetterSettings,

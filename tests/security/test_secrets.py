@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from streamer.settings import Settings, SettingsError, load
 from tests.brokers import NodeCluster, new_topic
+from tests.command_line import streamer
 from tests.security.canaries import canary, found, paths, secret_paths, variable
 from tests.security.certificates import Certificates
 from tests.security.conftest import opening
@@ -35,7 +36,14 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def said(given: Mapping[str, str], code: int, *arguments: str) -> str:
-    """All that a command prints, with these settings and none from outside; it must end with this code."""
+    """All that a command prints, with these settings and none from outside; it must end with this code.
+
+    `run` is a process of its own.
+    """
+    if arguments[0] != "run":
+        done = streamer(*arguments, environment=given)
+        assert done.code == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("STREAMER_")}
     ended = subprocess.run(
         [sys.executable, "-m", "streamer", *arguments],

@@ -28,7 +28,7 @@ from streamer.text.normalisation import _nfkc
 from streamer.text.segmentation import _remembered
 from tests.texts import reviews
 
-REAL_TEXTS = 20_000
+REAL_TEXTS = 8_000
 GENERATED_TEXTS = 8_000
 
 COMMON = "的一是不了人我在有他这中大来上个国到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多"

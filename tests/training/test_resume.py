@@ -20,7 +20,7 @@ RECIPE = """
 name = "tiny"
 version = "0.1"
 model = { vocabulary = 200, characters = 1, width = 15, hidden = 16, max_tokens = 32 }
-optimiser = { epochs = 8, batch = 4, rate = 0.01, average = 0.9, patience = 8 }
+optimiser = { epochs = 4, batch = 4, rate = 0.01, average = 0.9, patience = 4 }
 
 [[data]]
 name = "own"
@@ -29,14 +29,14 @@ path = "./own.csv"
 origin = ""
 licence = ""
 """
-EPOCHS = 8
+EPOCHS = 4
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("resume")
     (folder / "tiny.toml").write_text(RECIPE, encoding="utf-8")
-    write_csv(folder / "own.csv", synthetic(1500))
+    write_csv(folder / "own.csv", synthetic(1000))
     return str(folder / "tiny.toml")
 
 
@@ -103,7 +103,7 @@ def test_a_stopped_run_is_resumed_to_the_same_weights(
     assert epochs(out) == list(range(1, EPOCHS + 1))
     assert (out / "artefact" / "manifest.json").exists()
     # A run that is over can be resumed too, to the same end.
-    assert main(["run", recipe, "--threads", "1", "--out", str(out), "--resume"]) == 0
+    assert main(["train", recipe, "--threads", "1", "--out", str(out), "--resume"]) == 0
     assert "epoch 1:" not in capsys.readouterr().out
 
 
