@@ -52,12 +52,14 @@ def test_workers_that_join_and_leave_lose_nothing(job: Job, tmp_path: Path) -> N
     """A second worker joins while the first is busy, which then leaves: none lost, none twice, order kept."""
     produced = job.fill(6_000)
     with running(job.environment, tmp_path / "first") as first, running(job.environment, tmp_path / "second") as second:
-        first.wait_for(1)
+        first.wait_ready()
         second.wait_ready()
-        produced |= job.fill(16_000)
-        second.wait_for(2_000)
+        while min(worker.metric("streamer_records_total") for worker in (first, second)) < 1_000:
+            produced |= job.fill(1_000)  # The first to join may have labelled all there was.
+            time.sleep(0.3)
+        produced |= job.fill(12_000)
         assert first.stop() == 0, first.log
-        produced |= job.fill(6_000)
+        produced |= job.fill(2_000)
         results = job.results(len(produced))
         assert second.stop() == 0, second.log
     report = check(produced, results)
