@@ -19,7 +19,7 @@ demo-dashboard: $(VENV)/.demo ## Trends, moderation and the dashboard on a repla
 test: JOBS ?= 3
 test: check ## Lint, types and tests, JOBS at a time, on the best Kafka that this machine has; then their coverage.
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/python -m tests.covered
 

@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,29 @@ from tests.brokers import (
 )
 
 _chain = Chain(providers(os.environ))
+
+# The files that take longest, by `--durations=0`: they start first, so that none of them is left to run alone at the end.
+_LONGEST = (
+    "trends/test_service.py",
+    "test_end_to_end.py",
+    "models/test_reload.py",
+    "moderation/test_service.py",
+    "kafka/test_exactly_once_service.py",
+    "test_three_labels.py",
+    "commands/test_workers.py",
+    "failures/test_rebalance.py",
+    "failures/test_crash.py",
+    "dashboard/test_whole_way.py",
+    "benchmarks/test_parts.py",
+    "benchmarks/test_peers.py",
+    "training/test_resume.py",
+    "kafka/test_faults.py",
+    "security/test_secrets.py",
+    "observe/test_tracing.py",
+    "dashboard/test_pages.py",
+    "commands/test_label.py",
+    "demo/test_reviews.py",
+)
 _header = pytest.StashKey[str]()
 
 
@@ -48,6 +72,12 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     features = ", ".join(sorted(FEATURES))
     config.addinivalue_line("markers", f"requires(*features): needs a broker that has them, of {features}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first. With `--no-loadscope-reorder`, pytest-xdist hands files out in this order."""
+    places = {str(Path("tests", name)): place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(places)))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
