@@ -34,7 +34,7 @@ from tests.brokers import (
 
 _chain = Chain(providers(os.environ))
 
-# The files that take longest, by `--durations=0`: they start first, so that none of them is left to run alone at the end.
+# The files that take longest, by `--durations=0`. They start first, so that none is left to run alone at the end.
 _LONGEST = (
     "trends/test_service.py",
     "test_end_to_end.py",
