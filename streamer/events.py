@@ -15,10 +15,13 @@ Action = Literal["allow", "review", "block"]  # What moderation does with a revi
 
 
 class TopicPartition(NamedTuple):
-    """One partition of a topic. Equal and hashes like any (topic, partition) pair."""
+    """One partition of a topic. Equal and hashes like any (topic, partition) pair; as text, `<topic>/<partition>`."""
 
     topic: str
     partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
 
 
 def record_identity(topic: str, partition: int, offset: int) -> str:
@@ -171,10 +174,10 @@ class TrendSample(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """What a record has become, ready to be published; only a result has a label and a tally.
+    """What a record has become, ready to be published; only a result has a label and a sample.
 
     action, rule: what moderation decided, and by which rule; None where it is off, or no rule matched.
-    copies: further messages that go out in the same hand-over, after `message`.
+    copies: further messages that go out together with it, after `message`.
     """
 
     outcome: Outcome

@@ -41,7 +41,7 @@ class Source(Protocol):
 
 class Delivery(Protocol):
     """Where results go and how offsets are committed: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
-    `streamer.files.source.LineSink`."""
+    `streamer.files.sink.LineSink`."""
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Called before anything of newly assigned partitions is read; returns offsets to read from instead of those

@@ -33,6 +33,7 @@ from streamer.events import (
 from streamer.formats.asyncapi import asyncapi
 from streamer.formats.encode import Encoder
 from streamer.formats.schema import SCHEMA_ID, LabelledReview, json_schema
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.moderation.decisions import decision_on, encode, encode_undo
 from streamer.observe.metrics import Metrics
 from streamer.settings import PREFIX, Settings
@@ -337,7 +338,7 @@ def test_every_reason_is_explained() -> None:
 
 def test_counts_are_as_their_schema_says() -> None:
     """What the count_buffer publishes; and the schema is closed."""
-    count_buffer, source = CountBuffer(), TopicPartition("reviews", 1)
+    count_buffer, source = CountBuffer(UNNAMED_COLUMNS), TopicPartition("reviews", 1)
     count_buffer.assign(source, (3, 4), 0)
     count_buffer.add(
         source,

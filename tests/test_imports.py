@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -200,3 +201,14 @@ def test_the_walk_finds_what_is_there() -> None:
     assert "streamer.text" in {other for name in TRAINING for other in imported(name)}
     assert {"streamer.formats.schema", "streamer.pipeline.batching", "streamer.pipeline.sequencer"} <= set(PURE_MODULES)
     assert {level(name) for name in STREAMER} == {*LEVELS, TOP}
+
+
+@pytest.mark.parametrize("package", ["streamer.kafka", "streamer.trends"])
+def test_a_rooms_docstring_names_what_is_in_it(package: str) -> None:
+    """Every module of the folder, and nothing that is not there."""
+    text = ast.get_docstring(TREES[package]) or ""
+    first_cells = re.findall(r"^\| ([a-z_, ]+) \|", text, re.MULTILINE)
+    listed = re.findall(r"(?:^|\. )([a-z_]+):", text, re.MULTILINE)
+    named = {name.strip() for cell in first_cells for name in cell.split(",")} - {"module"} | set(listed)
+    there = {name.removeprefix(f"{package}.").split(".")[0] for name in STREAMER if name.startswith(f"{package}.")}
+    assert named == there

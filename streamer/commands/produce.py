@@ -18,6 +18,7 @@ from streamer.events import Message
 from streamer.files.read_ahead import Interruptible, ReadAhead, in_thread
 from streamer.files.tables import FileError, open_rows, read_values
 from streamer.formats.json import MISSING, field_at_path
+from streamer.formats.text import BOM
 from streamer.kafka import Publisher
 from streamer.observe.progress_bar import progress_bar
 from streamer.settings import Settings
@@ -127,7 +128,7 @@ async def _publish(publisher: Publisher, mapping: RowMapping, rows: ReadAhead, a
 
 def _json_object(value: bytes) -> dict[str, Any] | None:
     try:
-        row = orjson.loads(value.removeprefix(b"\xef\xbb\xbf"))
+        row = orjson.loads(value.removeprefix(BOM))
     except orjson.JSONDecodeError:
         return None
     return row if isinstance(row, dict) else None

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer.observe.quantile import histogram_quantile
+
 Sample = tuple[str, dict[str, str], float]  # Name, labels, value.
 Buckets = dict[float, float]  # Upper bound to the count at or below it.
 
@@ -75,24 +77,6 @@ def since(earlier: Buckets, later: Buckets) -> Buckets:
     return {bound: count - earlier.get(bound, 0.0) for bound, count in later.items()}
 
 
-def quantile(buckets: Buckets, share: float) -> float | None:
-    """The value that this share is at or below, linear within a bucket as Prometheus does it; None without any."""
-    bounds = sorted(buckets)
-    if not bounds or buckets[bounds[-1]] <= 0:
-        return None
-    wanted = share * buckets[bounds[-1]]
-    below = lower = 0.0
-    for bound in bounds:
-        if buckets[bound] >= wanted and buckets[bound] > below:
-            return (
-                lower
-                if bound == float("inf")
-                else lower + (bound - lower) * (wanted - below) / (buckets[bound] - below)
-            )
-        below, lower = buckets[bound], bound
-    return lower
-
-
 def shape(buckets: Buckets) -> list[tuple[str, int]]:
     """Each bucket's own count, by its upper bound in words."""
     bounds, below, found = sorted(buckets), 0.0, []
@@ -126,7 +110,7 @@ class Worker:
             seconds = max(1e-3, now.at - before.at)
             rate = (sum(now.records.values()) - sum(before.records.values())) / seconds
             took = since(before.latency, now.latency)
-            self.points.append((now.at, rate, now.lag, quantile(took, 0.5), quantile(took, 0.95)))
+            self.points.append((now.at, rate, now.lag, histogram_quantile(took, 0.5), histogram_quantile(took, 0.95)))
 
     def failed(self, why: str) -> None:
         """It did not answer."""
@@ -147,11 +131,11 @@ class Worker:
             "records": last.records,
             "lag": last.lag,
             "lag_seconds": last.lag_seconds,
-            "p50": quantile(took, 0.5),
-            "p95": quantile(took, 0.95),
+            "p50": histogram_quantile(took, 0.5),
+            "p95": histogram_quantile(took, 0.95),
             "padding": (last.tokens - first.tokens) / padded if padded else None,
             "batches": shape(batches),
-            "batch_median": quantile(batches, 0.5),
+            "batch_median": histogram_quantile(batches, 0.5),
             "dead": {reason: count for reason, count in last.dead.items() if count},
             "commits": last.commits,
             "in_flight": last.in_flight,

@@ -204,7 +204,7 @@ def _summary(metrics: Metrics, screen: _Screen, *, with_agreement: bool) -> Grou
         if padded:
             table.add_row("padding efficiency", f"{tokens / padded:.1%} of the tokens computed were real")
     if with_agreement and (certain := screen.agreed.total()):
-        table.add_row("agreement", f"{screen.agreed[True]} of {certain} verdicts are what the samples' authors say")
+        table.add_row("agreement", f"{screen.agreed[True]} of {certain} labels are what the samples' authors say")
     return Group("", table)
 
 

@@ -16,7 +16,8 @@ from typing import IO
 
 import orjson
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+from streamer.formats.text import BOM
+
 # csv's own limit is 128 KiB a field, less than a long review may have.
 _MAX_FIELD_BYTES = 1 << 27
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -65,7 +66,7 @@ def _lines(stream: IO[bytes], text_column: str, name: str) -> Iterator[bytes]:
     if first is None:
         return
     with contextlib.suppress(orjson.JSONDecodeError):
-        row = orjson.loads(first.removeprefix(_BYTE_ORDER_MARK))
+        row = orjson.loads(first.removeprefix(BOM))
         if isinstance(row, dict) and text_column.split(".")[0] not in row:
             raise _no_column(name, text_column, row)
     yield from chain((first,), rows)

@@ -8,6 +8,7 @@
 | exactly_once | delivery by transactions |
 | transactions, transaction_state | the transactions of one input partition, and their states |
 | transactional_ids | what exactly-once delivery asks between transactions |
+| records | aiokafka's records as ours |
 | topic_reader | reads a topic outside of any group, forwards or backwards |
 | cluster | questions to the cluster; creates topics |
 | check | what `streamer check` asks |

@@ -16,8 +16,14 @@
 
 Numbers are issues of github.com/aio-libs/aiokafka; "not reported" is as far as we know.
 
-Two more shape the modules that they are in: records come while the assignment callback still runs (#738, see
-`streamer.kafka.source`), and some versions of requests are missing (`streamer.kafka.protocol`).
+Some shape the modules that they are in, and stay there:
+
+- records come while the assignment callback still runs (#738): `streamer.kafka.source`
+- some versions of requests are missing: `streamer.kafka.protocol`
+- connecting and committing retry without an end while a broker is away: a timeout around each, in `source`, `producer`
+  and `topic_reader`
+- a transaction's state is asserted, which a concurrent failure may have changed: `transactions._BREAKING`
+- while a broker is away the same line is logged many times a second: `streamer.observe.logs.RateLimitFilter`
 
 tests/kafka/test_patches.py has a test for each that fails when aiokafka no longer needs it.
 """

@@ -68,7 +68,7 @@ class TransactionClient:
         A former owner of the id is fenced, and its transaction has ended: committed if the owner had requested that,
         otherwise aborted.
         """
-        return await _retry(lambda: self._start_producer(partition), f"transactional id of {partition_name(partition)}")
+        return await _retry(lambda: self._start_producer(partition), f"transactional id of {partition}")
 
     async def committed(
         self, partitions: Sequence[TopicPartition], require_stable: bool = True
@@ -85,7 +85,7 @@ class TransactionClient:
             **self._options,
             acks="all",
             # A topic's name has no slash, so no two partitions of any groups share an id.
-            transactional_id=f"{self._prefix}/{self.kafka.group_id}/{partition.topic}/{partition.partition}",
+            transactional_id=f"{self._prefix}/{self.kafka.group_id}/{partition}",
             transaction_timeout_ms=self.transaction_timeout_ms,
             compression_type=self._compression,
             max_batch_size=BATCH_BYTES,
@@ -126,8 +126,3 @@ async def _retry(request: Callable[[], Awaitable[Response]], what: str) -> Respo
                 raise KafkaFault(f"{what}: {describe(error)}") from None
             log.warning("%s: %s; trying again", what, describe(error))
             await asyncio.sleep(RETRY_SECONDS)
-
-
-def partition_name(partition: TopicPartition) -> str:
-    """`<topic>/<partition>`."""
-    return f"{partition.topic}/{partition.partition}"

@@ -31,7 +31,7 @@ from streamer.kafka.transaction_state import (
     Transaction,
     transition,
 )
-from streamer.kafka.transactional_ids import PERMANENT_ERRORS, RETRY_SECONDS, TransactionClient, partition_name
+from streamer.kafka.transactional_ids import PERMANENT_ERRORS, RETRY_SECONDS, TransactionClient
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +152,7 @@ class Transactions:
             if isinstance(self._state, Idle):
                 return CommitOutcome.DONE
             if isinstance(self._state, Lost) and time.monotonic() - self._state.since > self._client.rebalance_seconds:
-                raise KafkaFault(
-                    f"{partition_name(self._partition)} is another worker's, but the group has not said so"
-                )
+                raise KafkaFault(f"{self._partition} is another worker's, but the group has not said so")
             return CommitOutcome.SKIPPED
 
     async def _end(self, transaction: Transaction) -> None:
@@ -196,8 +194,7 @@ class Transactions:
         elif offset != self._committed:
             await self._lose()
         else:
-            name = partition_name(self._partition)
-            log.warning("transaction of %s broke, sending it again: %s", name, describe(broken.cause))
+            log.warning("transaction of %s broke, sending it again: %s", self._partition, describe(broken.cause))
             again = await self._begin(transaction.releases)
             for release in transaction.releases:
                 await self._send_messages(again, release.messages)
@@ -221,7 +218,7 @@ class Transactions:
         self._enter(Idle())
 
     async def _lose(self) -> None:
-        log.warning("%s is another worker's: dropped what was not committed", partition_name(self._partition))
+        log.warning("%s is another worker's: dropped what was not committed", self._partition)
         self._enter(Lost(time.monotonic()))
         await close_producer(self._producer, CLOSE_SECONDS)
 
@@ -275,4 +272,4 @@ def _kafka_error(error: BaseException) -> BaseException | None:
 def _fault(partition: TopicPartition, error: BaseException) -> KafkaFault:
     if isinstance(error, PublishRefused):
         return error
-    return KafkaFault(f"transaction of {partition_name(partition)}: {describe(error)}")
+    return KafkaFault(f"transaction of {partition}: {describe(error)}")

@@ -15,7 +15,6 @@ from functools import partial
 
 from streamer.events import DeadLetter, Outgoing, Prediction, Reason, Record
 from streamer.formats.encode import Encoder
-from streamer.labels import UNNAMED_COLUMNS
 from streamer.moderation.step import Moderation
 from streamer.pipeline.batching import Batch, Bucketer, CostTable, Policy, TokenBudget
 from streamer.pipeline.cache import PredictionCache
@@ -44,7 +43,7 @@ class Predictor:
     max_tokens: int
     predict: Predict
     costs: CostTable
-    labels: tuple[str, ...] = UNNAMED_COLUMNS
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

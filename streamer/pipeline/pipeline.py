@@ -1,7 +1,7 @@
 """The way of one review, from the source to the commit, and the life cycle of the tasks on it:
 
-    read -> prepare (decode, tokenise) -> admit (to its bucket) -> infer -> finish (encode) -> publish
-         -> acknowledge -> commit
+    read -> prepare (decode, moderate, tokenise) -> admit (to its bucket) -> infer -> finish (moderate, encode)
+         -> publish -> acknowledge -> commit
 
 `reading` has the first three, `inference` the next two, `publishing` the rest. A review's place in its partition
 travels with it as a Ticket; the sequencer puts the results back in order before they are published. Everything that
@@ -204,4 +204,4 @@ class Pipeline:
 
 
 def _names(partitions: Sequence[TopicPartition]) -> str:
-    return ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions) or "none"
+    return ", ".join(map(str, partitions)) or "none"

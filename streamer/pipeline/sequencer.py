@@ -90,8 +90,7 @@ class Sequencer(Generic[Result]):
             return None
         if offset <= state.last:
             raise OffsetRegression(
-                f"{partition.topic}/{partition.partition} went back from offset {state.last} to {offset}: "
-                "was it truncated or recreated?"
+                f"{partition} went back from offset {state.last} to {offset}: was it truncated or recreated?"
             )
         state.last = offset
         state.admitted.append(offset)

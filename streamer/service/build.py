@@ -1,4 +1,4 @@
-"""From the settings to the parts of a worker: modules get plain values, and only this one reads settings for them."""
+"""From the settings to the parts of a worker, which get plain values."""
 
 from __future__ import annotations
 

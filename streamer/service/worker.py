@@ -55,7 +55,7 @@ async def work(
         tracer = await stack.enter_async_context(_traces(settings))
         consumer = Consumer(settings.kafka, settings.input.topic)
         stack.push_async_callback(_close, consumer.stop)
-        count_buffer = CountBuffer() if settings.trends.enabled else None
+        count_buffer = CountBuffer(model.labels.columns) if settings.trends.enabled else None
         delivery = _delivery(settings, consumer, count_buffer, metrics)
         await delivery.start(*topics(settings))
         stack.push_async_callback(_close, delivery.stop)

@@ -1,10 +1,13 @@
-"""Counts of labels by event time and group, which add up across workers however often a record is read. Pure.
+"""Counts of labels by event time and group, which add up across workers however often a record is read.
+
+All of it is pure but the two modules that publish.
 
 message: what workers publish: counts of a range of a partition's offsets, and its owner's epoch.
 buffer: what a worker has counted and not yet published.
 reader: `Trends`, which merges such messages, each range once, into windows of a second, a minute and an hour.
 windows: these windows, bounded in memory. anomalies: groups whose share of the watched label leaves its usual band.
 schema: the JSON Schemas of both topics.
+publisher: publishes what was counted with each commit. recovery: where a partition's new owner goes on counting.
 """
 
 from streamer.trends.anomalies import ALERT_TYPE, Alert, AlertThresholds, AnomalyDetector

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streamer.events import TopicPartition, TrendSample
-from streamer.labels import UNNAMED_COLUMNS
 from streamer.trends.message import CountDelta, Epoch
 
 _MAX_CELLS = 5_000
@@ -84,7 +83,7 @@ class CountBuffer:
     before keeps its labels.
     """
 
-    def __init__(self, labels: Sequence[str] = UNNAMED_COLUMNS) -> None:
+    def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
         self._partitions: dict[TopicPartition, _Partition] = {}
 

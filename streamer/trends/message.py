@@ -48,12 +48,12 @@ class CountDelta(NamedTuple):
     end: int
     epoch: Epoch
     cells: Sequence[Cell]
-    labels: tuple[str, ...] = UNNAMED_COLUMNS
+    labels: tuple[str, ...]
 
 
 def source_key(source: TopicPartition) -> bytes:
     """The key of a source's messages: they stay in one partition, in order."""
-    return f"{source.topic}/{source.partition}".encode()
+    return str(source).encode()
 
 
 def encode(delta: CountDelta) -> bytes:

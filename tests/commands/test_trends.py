@@ -18,6 +18,7 @@ from streamer.commands.trends import follow
 from streamer.events import TopicPartition
 from streamer.formats.asyncapi import asyncapi
 from streamer.kafka import TopicMissing
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.settings import KafkaSettings, Settings, TrendSettings
 from streamer.trends import Cell, CountDelta, encode
 from tests.brokers import Cluster, MakeTopic
@@ -43,7 +44,7 @@ def minutes(*shares: tuple[int, int], group: str = "book") -> list[Item]:
             [second, group, count - negative, negative, 0, 500_000 * count],
             [second + 59, None, 0, 0, 1, 500_000],
         ]
-        value = encode(CountDelta(SOURCE, number, number + 1, (1, 0), cells))
+        value = encode(CountDelta(SOURCE, number, number + 1, (1, 0), cells, UNNAMED_COLUMNS))
         items.append(Item(value, b"reviews/0", 0, timestamp_ms=1000 * (second + 60)))
     return items
 

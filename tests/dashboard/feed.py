@@ -93,7 +93,7 @@ def busy(source: TopicPartition, groups: int, per_second: int, second: int, begi
             positive = total - negative - uncertain
             rows.append([second, f"product-{group:04d}", positive, negative, uncertain, positive * 900_000])
     return Item(
-        encode(CountDelta(source, begin, begin + per_second, (1, 0), rows)),
+        encode(CountDelta(source, begin, begin + per_second, (1, 0), rows, UNNAMED_COLUMNS)),
         key=source_key(source),
         partition=source.partition,
     )

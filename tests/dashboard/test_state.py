@@ -11,7 +11,7 @@ from streamer.dashboard.charts import InvalidQuery, PageQuery, page_query, rows,
 from streamer.dashboard.queue import Decision, Queue, read_decision
 from streamer.dashboard.reviews import Latest, Rate, ReviewFilter, ReviewView, read_review
 from streamer.dashboard.state import DashboardState
-from streamer.dashboard.workers import Snapshot, Worker, Workers, quantile, shape, snapshot
+from streamer.dashboard.workers import Snapshot, Worker, Workers, shape, snapshot
 from streamer.events import Record, TopicPartition
 from streamer.observe.metrics import Metrics, parse
 from streamer.trends import Trends
@@ -315,9 +315,6 @@ def test_a_worker_that_began_anew_has_no_negative_rate() -> None:
     assert worker.as_json()["rate"] is None
 
 
-def test_quantiles_and_shapes_of_nothing() -> None:
-    """Are none."""
-    assert quantile({}, 0.5) is None
-    assert quantile({1.0: 0.0, float("inf"): 0.0}, 0.5) is None
-    assert quantile({1.0: 0.0, float("inf"): 5.0}, 0.5) == 1.0
+def test_a_shape_has_each_buckets_own_count() -> None:
+    """Prometheus' buckets are cumulative."""
     assert shape({1.0: 2.0, float("inf"): 5.0}) == [("1", 2), ("more", 3)]

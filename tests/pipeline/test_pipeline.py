@@ -13,6 +13,7 @@ import pytest
 from streamer.events import CommitOutcome, Message, Prediction, Record, TopicPartition
 from streamer.formats.decode import Decoder
 from streamer.formats.encode import Encoder
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.observe.metrics import Metrics
 from streamer.pipeline.batching import CostTable
 from streamer.pipeline.inference import Predictor, ServingModel
@@ -130,7 +131,7 @@ class Bench:
             self.source,
             self.delivery,
             model=ServingModel(
-                Predictor(VOCABULARY, 16, self._predict_batch, costs),
+                Predictor(VOCABULARY, 16, self._predict_batch, costs, UNNAMED_COLUMNS),
                 Encoder(
                     topic="labelled", dead_letter_topic="dead", group_id="group", model_name="model", model_version="1"
                 ),

@@ -20,6 +20,7 @@ from streamer.kafka import (
     Publisher,
     read_backwards,
 )
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.settings import KafkaSettings
 from streamer.trends import SECOND, CountBuffer, Trends
 from streamer.trends.publisher import TrendDelivery, TrendPublisher
@@ -63,7 +64,7 @@ class Stream:
     async def owner(self) -> Owner:
         """The next owner of the partition; former owners go on as long as the test lets them."""
         self.generation += 1
-        count_buffer, generation = CountBuffer(), self.generation
+        count_buffer, generation = CountBuffer(UNNAMED_COLUMNS), self.generation
         trends = TrendPublisher(
             self.trends,
             count_buffer,

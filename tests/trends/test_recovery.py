@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 
 from streamer.events import Message, Record, TopicPartition
 from streamer.kafka import KafkaFault, TopicMissing, read_backwards
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.settings import KafkaSettings
 from streamer.trends import CountDelta, encode, source_key
 from streamer.trends.recovery import EndReader, last_counts
@@ -22,7 +23,7 @@ SOURCES = [TopicPartition("reviews", number) for number in range(3)]
 
 
 def counts(source: TopicPartition, begin: int, end: int, epoch: int = 1) -> bytes:
-    return encode(CountDelta(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]]))
+    return encode(CountDelta(source, begin, end, (epoch, 0), [[BEGIN, "g", 1, 0, 0, 1]], UNNAMED_COLUMNS))
 
 
 def item(source: TopicPartition, begin: int, end: int, epoch: int = 1) -> Item:

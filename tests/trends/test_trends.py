@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.events import TopicPartition, TrendSample
+from streamer.labels import UNNAMED_COLUMNS
 from streamer.trends import (
     HOUR,
     MINUTE,
@@ -36,7 +37,7 @@ LABELS: tuple[str, ...] = ("positive", "negative", "uncertain")
 
 def counted(begin: int, end: int, epoch: int, *cells: Cell, source: TopicPartition = SOURCE) -> bytes:
     """A message of an owner."""
-    return encode(CountDelta(source, begin, end, (epoch, 0), cells))
+    return encode(CountDelta(source, begin, end, (epoch, 0), cells, UNNAMED_COLUMNS))
 
 
 def one(second: int, group: str | None = None, label: str = "positive", count: int = 1) -> Cell:
@@ -93,7 +94,7 @@ class Partition:
         self.clock += 1
         last = decode(self.topic[-1]) if self.topic else None
         epoch, begin = next_epoch(last, self.generation, self.clock)
-        count_buffer = CountBuffer()
+        count_buffer = CountBuffer(UNNAMED_COLUMNS)
         count_buffer.assign(SOURCE, epoch, begin)
         self.owners.append(Owner(count_buffer, self.committed))
 
@@ -201,7 +202,7 @@ def counts_of(trends: Trends) -> dict[int, int]:
 @given(st.lists(st.tuples(st.integers(0, 600), st.sampled_from([None, "a", "b", "c"]), st.sampled_from(LABELS))))
 def test_the_buffer_counts_what_was_added(added: list[tuple[int, str | None, str]]) -> None:
     """However it is cut into releases and commits: the cells' sums are the counts of the records."""
-    count_buffer, found = CountBuffer(), Trends()
+    count_buffer, found = CountBuffer(UNNAMED_COLUMNS), Trends()
     count_buffer.assign(SOURCE, (1, 0), 0)
     for begin in range(0, len(added), 3):
         chunk = added[begin : begin + 3]
@@ -224,7 +225,7 @@ def test_the_buffer_counts_what_was_added(added: list[tuple[int, str | None, str
 
 def test_large_counts_are_cut_between_records() -> None:
     """No message has more than 5,000 cells, nor half a megabyte; together they cover all."""
-    count_buffer = CountBuffer()
+    count_buffer = CountBuffer(UNNAMED_COLUMNS)
     count_buffer.assign(SOURCE, (1, 0), 0)
     count_buffer.add(SOURCE, 12_000, [(n, TrendSample(BEGIN, str(n), "positive", 1)) for n in range(12_000)])
     count_buffer.add(
@@ -244,7 +245,7 @@ def test_large_counts_are_cut_between_records() -> None:
 
 def test_published_counts_of_an_assignment_that_is_over_do_not_matter() -> None:
     """They were in the air when the partition came back: its new counts stay."""
-    count_buffer = CountBuffer()
+    count_buffer = CountBuffer(UNNAMED_COLUMNS)
     count_buffer.assign(SOURCE, (1, 0), 0)
     count_buffer.add(SOURCE, 2, [(0, sample(0)), (1, sample(1))])
     (old,) = count_buffer.pending(SOURCE, 2)
@@ -256,7 +257,7 @@ def test_published_counts_of_an_assignment_that_is_over_do_not_matter() -> None:
 
 def test_epochs_rise_with_each_owner() -> None:
     """By generation where two find the same, by time where a static member has come back or all counts are gone."""
-    last = CountDelta(SOURCE, 5, 9, (700, 40), [])
+    last = CountDelta(SOURCE, 5, 9, (700, 40), [], UNNAMED_COLUMNS)
     first, again = next_epoch(last, 3, 50), next_epoch(last, 3, 51)
     assert [first, again, next_epoch(last, 4, 30)] == [((704, 50), 9), ((704, 51), 9), ((705, 30), 9)]
     assert last.epoch < first[0] < again[0] < next_epoch(last, 4, 30)[0]
