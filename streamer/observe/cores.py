@@ -6,5 +6,5 @@ import os
 
 
 def available_cores() -> int:
-    """The number of cores that this process may use; with CPU affinity, as in many containers, it is not all of them."""
+    """The number of cores that this process may use; with CPU affinity, as in many containers, not all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
