@@ -1,6 +1,6 @@
-"""The command line: parses options and calls the command, whose errors become exit codes.
+"""The command line: parses options and calls the command; maps its errors to exit codes.
 
-Commands are imported when they are called: `--help` and those that need no model must not wait for torch.
+Commands are imported when they are called: `--help` and commands without a model must not wait for torch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
 app.add_typer(rules, name="rules")
 
 TableFile = Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")]
-Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not tell.")]
+Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not show it.")]
 TextColumn = Annotated[str, typer.Option(help="Column, or dotted path, of the text.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Since = Annotated[float | None, typer.Option(min=0, help="Start this many minutes ago instead of now.")]
@@ -43,7 +43,7 @@ WindowSize = StrEnum("WindowSize", {"SECOND": "second", "MINUTE": "minute", "HOU
 
 
 def main() -> None:
-    """Run the command line; the console script."""
+    """Run the command line. This is the console script."""
     try:
         app()
     except KeyboardInterrupt:
@@ -71,7 +71,7 @@ def demo(
     input: Annotated[str | None, typer.Option(help="Your own csv or jsonl instead of the samples.")] = None,
     text_column: TextColumn = "text",
     rows: Annotated[int, typer.Option(min=0, help="How many results to show.")] = 40,
-    keep: Annotated[bool, typer.Option("--keep", help="Go on until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep running until Ctrl-C.")] = False,
 ) -> None:
     """Label sample reviews, or a file's, through an embedded Kafka broker."""
     from streamer.commands import demo as command
@@ -113,7 +113,7 @@ def check(
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of the input topic, if created.")] = 6,
     replication: Annotated[int, typer.Option(help="Replicas of created topics; -1: the cluster's default.")] = -1,
 ) -> None:
-    """Check that settings, model, brokers, topics and permissions are as the service needs them."""
+    """Check that settings, model, brokers, topics and permissions are right for the service."""
     from streamer.commands import check as command
 
     new = {"partitions": partitions, "replication": replication}
@@ -125,12 +125,12 @@ def produce(
     file: Annotated[str, typer.Argument(help="csv or jsonl, also .gz; - is standard input.")],
     rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as possible.")] = 0.0,
     key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text; unset, input.text_field.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text; by default input.text_field.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="How many times to send the file.")] = 1,
     format: Format = None,
 ) -> None:
-    """Load a file's rows into the input topic."""
+    """Publish a file's rows to the input topic."""
     from streamer.commands import produce as command
 
     rows: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
@@ -142,7 +142,7 @@ def watch(
     since: Since = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many results.")] = None,
 ) -> None:
-    """Follow the output topic: latest labels, their counts and shares over the last minute, reviews a second."""
+    """Follow the output topic: the latest labels, their counts and shares in the last minute, reviews a second."""
     from streamer.commands import watch as command
 
     _run(lambda settings: command.watch(settings, since_minutes=since, limit=limit))
@@ -167,9 +167,9 @@ def trends(
     window: Annotated[WindowSize, typer.Option(help="Size of the windows.")] = WindowSize.MINUTE,
     groups: Annotated[int, typer.Option(min=1, help="How many groups to show.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many windows.")] = None,
-    alerts_topic: Annotated[str | None, typer.Option(help="Topic for alerts; unset, trends.alert_topic.")] = None,
+    alerts_topic: Annotated[str | None, typer.Option(help="Topic for alerts; by default trends.alert_topic.")] = None,
 ) -> None:
-    """Follow the trends topic: counts by window, the groups that move, alerts."""
+    """Follow the trends topic: counts by window, the groups that change most, alerts."""
     from streamer.commands import trends as command
 
     size = {WindowSize.SECOND: 1, WindowSize.MINUTE: 60, WindowSize.HOUR: 3600}[window]
@@ -186,12 +186,12 @@ def plan(
     utilisation: Annotated[float, typer.Option(help="Largest utilisation of a worker, up to 1.")] = 0.7,
     headroom: Annotated[float, typer.Option(help="Partitions for this many times the workers.")] = 2.0,
     replication: Annotated[int, typer.Option(help="Replicas of the topics.")] = 3,
-    profile: Annotated[Path | None, typer.Option(help="File of a profile that was measured elsewhere.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="Profile file that was measured elsewhere.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this host, without Kafka.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Save the profile that --measure makes to this file.")] = None,
+    save: Annotated[Path | None, typer.Option(help="File to save the profile of --measure to.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Compute the workers, cores, partitions and bytes for a rate of reviews, and the latency to expect."""
+    """Compute the workers, cores, partitions and bytes for a rate of reviews, and the expected latency."""
     from streamer.commands import plan as command
 
     request = command.Request(rate, mean_tokens, utilisation, cores_per_host, headroom, replication)
@@ -203,9 +203,9 @@ def plan(
 @dlq.command("replay")
 def replay(
     reason: Annotated[list[Reason] | None, typer.Option(help="Only this reason; repeat the option for more.")] = None,
-    since: Annotated[float | None, typer.Option(min=0, help="Only those at most this many minutes old.")] = None,
+    since: Annotated[float | None, typer.Option(min=0, help="Only dead letters at most this many minutes old.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them without moving any.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them without publishing any.")] = False,
 ) -> None:
     """Publish dead letters to the input topic again, once each."""
     from streamer.commands import replay as command
@@ -217,13 +217,13 @@ def replay(
 @rules.command("test")
 def test_rules(
     file: TableFile,
-    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; without it, those of the settings.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; by default those of the settings.")] = None,
     text_column: TextColumn = "text",
     show: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 0,
     json: AsJson = False,
     format: Format = None,
 ) -> None:
-    """Label a file and show what moderation rules would have done with it, without Kafka."""
+    """Label a file and show what moderation rules would do with it, without Kafka."""
     from streamer.commands import rules as command
 
     table: dict[str, Any] = {"format": format, "text_column": text_column}
@@ -237,7 +237,7 @@ def _run(command: Callable[[Settings], Coroutine[Any, Any, object]], log_level: 
 
 
 def _settings(log_level: str | None = "WARNING") -> Settings:
-    """The settings, with logging set up; None logs from `log.level` on. Wrong settings end the process."""
+    """The settings, with logging set up; None means the level `log.level`. Invalid settings end the process."""
     with errors_as_exit_codes():
         settings = load()
     logs.set_up(log_level or settings.log.level, settings.log.format)

@@ -1,6 +1,6 @@
-"""What travels between the stages: records as read, reviews, predictions, and messages as published.
+"""The data that passes between stages: records as read, reviews, predictions, and messages as published.
 
-Named tuples: there are several for each review, and a frozen dataclass takes three times as long to make.
+These are named tuples: each review needs several, and a frozen dataclass takes three times as long to create.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-# A header may come with a null value, and a name may come more than once.
+# A header's value may be null, and a name may occur more than once.
 Headers = tuple[tuple[str, bytes | None], ...]
 Action = Literal["allow", "review", "block"]  # What moderation does with a review.
 
 
 class TopicPartition(NamedTuple):
-    """One partition of a topic. Equal and hashes like any (topic, partition) pair; as text, `<topic>/<partition>`."""
+    """One partition of a topic. Equals and hashes like any (topic, partition) pair; as text `<topic>/<partition>`."""
 
     topic: str
     partition: int
@@ -25,7 +25,7 @@ class TopicPartition(NamedTuple):
 
 
 def record_identity(topic: str, partition: int, offset: int) -> str:
-    """`<topic>/<partition>/<offset>`: the same whenever the record is read again."""
+    """`<topic>/<partition>/<offset>`: the same each time the record is read."""
     return f"{topic}/{partition}/{offset}"
 
 
@@ -65,7 +65,7 @@ class Reason(StrEnum):
 
 
 class CommitOutcome(StrEnum):
-    """How a commit ended. SKIPPED: the group has moved on, the partitions are another's. FAILED: try again."""
+    """How a commit ended. SKIPPED: the group has rebalanced, another member owns the partitions. FAILED: try again."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -73,7 +73,7 @@ class CommitOutcome(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a record."""
+    """The final outcome of a record."""
 
     LABELLED = "labelled"
     TOMBSTONE = "tombstone"
@@ -81,10 +81,10 @@ class Outcome(StrEnum):
 
 
 class Review(NamedTuple):
-    """A record that was decoded; `event_time` is in milliseconds since the epoch.
+    """A decoded record; `event_time` is in milliseconds since the epoch.
 
     rules: indices of the moderation rules whose conditions on the review itself hold (`Moderation.applicable`).
-    fields: the input object, for rules that ask for one of its fields; None once these have been evaluated.
+    fields: the input object, for rules that check its fields; None once these have been evaluated.
     """
 
     record: Record
@@ -103,7 +103,7 @@ class Tombstone(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A record that cannot be labelled, and why. `detail` is for people and never quotes the review."""
+    """A record that cannot be labelled, and the reason. `detail` is for people and never quotes the review."""
 
     record: Record
     reason: Reason
@@ -114,19 +114,19 @@ Decoded = Review | Tombstone | DeadLetter
 
 
 class Weight(NamedTuple):
-    """A token's share of the logit, to four decimals: above zero speaks for labels of a higher value."""
+    """A token's share of the logit, to four decimals: above zero, it supports labels with a higher value."""
 
     token: str
     weight: float
 
 
 class Prediction(NamedTuple):
-    """What the model predicts for a text.
+    """The model's prediction for a text.
 
     label: one of the model's, `streamer.labels.LabelSet.names`.
     score: the expected value of the label, calibrated, in [0, 1]; with two labels P of the second.
     confidence: P of the likeliest class.
-    tokens: how many tokens the model was given, after truncation.
+    tokens: the number of tokens that the model was given, after truncation.
     evidence: the strongest tokens first.
     """
 
@@ -139,7 +139,7 @@ class Prediction(NamedTuple):
 
 
 class RuleResult(NamedTuple):
-    """What moderation does with a review, and the name of the rule that decided; None where none matched."""
+    """Moderation's action for a review, and the name of the rule that matched, None if none did."""
 
     action: Action
     rule: str | None
@@ -148,8 +148,8 @@ class RuleResult(NamedTuple):
 class Message(NamedTuple):
     """A Kafka message to publish; `timestamp` is in milliseconds since the epoch.
 
-    source_partition: where a message without a key goes (modulo the topic's partitions), so that order is kept.
-    partition: where it goes whatever its key, if the topic has such a partition.
+    source_partition: sets the partition of a message without a key (modulo the topic's count), so that order is kept.
+    partition: the partition to use regardless of the key, if the topic has it.
     """
 
     topic: str
@@ -162,9 +162,9 @@ class Message(NamedTuple):
 
 
 class TrendSample(NamedTuple):
-    """What a result counts for in the trends.
+    """The contribution of a result to the trends.
 
-    second: of its event time, since the epoch. score: in millionths, as it is published.
+    second: its event time, in seconds since the epoch. score: in millionths, as published.
     """
 
     second: int
@@ -174,10 +174,10 @@ class TrendSample(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """What a record has become, ready to be published; only a result has a label and a sample.
+    """The messages of one record, ready to be published. Only a result has a label and a sample.
 
-    action, rule: what moderation decided, and by which rule; None where it is off, or no rule matched.
-    copies: further messages that go out together with it, after `message`.
+    action, rule: moderation's action and the rule that matched; None if moderation is off or no rule matched.
+    copies: further messages that are sent together with `message`, after it.
     """
 
     outcome: Outcome

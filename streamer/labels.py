@@ -1,7 +1,7 @@
-"""The labels of a model: their names, their values, and which of them a prediction gets.
+"""The labels of a model: their names, their values, and the choice of a label for a prediction.
 
-An artefact's manifest names them; nothing else in the service does. A result has one of the model's classes as its
-label, or UNCERTAIN if the model does not decide.
+Only an artefact's manifest names the labels; nothing else in the service does. The label of a result is one of the
+model's classes, or UNCERTAIN if the model does not decide.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ UNCERTAIN = "uncertain"
 
 
 class AbstentionBand(NamedTuple):
-    """Scores from `low` up to, but without, `high` are uncertain."""
+    """Scores from `low` (inclusive) to `high` (exclusive) are uncertain."""
 
     low: float
     high: float
@@ -25,12 +25,12 @@ _NO_BAND = AbstentionBand(0.5, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """The classes that a model tells apart, in ascending order of their values.
+    """The classes that a model distinguishes, in ascending order of their values.
 
-    classes: names; the model's columns in this order. values: what each is worth, in [0, 1], from the least favourable
+    classes: names, in the order of the model's columns. values: of the classes, in [0, 1], from the least favourable
     to the most. A review's score is the expected value: with two classes of values 0 and 1, P of the second.
-    band: of two classes, the scores that are uncertain. threshold: of more than two, a review whose likeliest class has
-    a smaller probability than this is uncertain.
+    band: with two classes, the scores that are uncertain. threshold: with more than two, a review is uncertain if the
+    probability of its likeliest class is below this.
     """
 
     classes: tuple[str, ...]
@@ -54,7 +54,7 @@ class LabelSet:
 
     @classmethod
     def evenly(cls, classes: Sequence[str], band: AbstentionBand | None = None, threshold: float = 0.0) -> LabelSet:
-        """Classes whose values lie evenly between 0 and 1. Raises ValueError if they are no label set."""
+        """Classes with values evenly spaced from 0 to 1. Raises ValueError if they are not a valid label set."""
         top = max(1, len(classes) - 1)
         values = tuple(place / top for place in range(len(classes)))
         return cls(tuple(classes), values, band or _NO_BAND, threshold)
@@ -75,14 +75,14 @@ class LabelSet:
         return (*reversed(self.classes), UNCERTAIN)
 
     def with_band(self, low: float | None, high: float | None) -> LabelSet:
-        """The same with other ends of the band; None keeps one. Raises ValueError if low is above high."""
+        """A copy with new ends of the band; None keeps an end. Raises ValueError if low is above high."""
         band = AbstentionBand(self.band.low if low is None else low, self.band.high if high is None else high)
         if band.low > band.high:
             raise ValueError(f"{band.low} is above {band.high}")
         return replace(self, band=band)
 
     def of_score(self, score: float) -> str:
-        """The label of a score; of two classes."""
+        """The label of a score, with two classes."""
         if score < self.band.low:
             return self.classes[0]
         return self.classes[1] if score >= self.band.high else UNCERTAIN
@@ -99,23 +99,22 @@ class LabelSet:
         return (self.classes[best] if confidence >= self.threshold else UNCERTAIN), confidence
 
 
-# What the counts in a trend message stand for if the message does not say so: versions before this one did not.
+# The labels of the counts in a trend message that names none: earlier versions did not name them.
 UNNAMED_COLUMNS = ("positive", "negative", UNCERTAIN)
 
 LABEL_NAME = r"^[\w.-]{1,100}$"
 
 
 def watched(columns: Sequence[str]) -> str:
-    """The label whose share trends watch: the least favourable class, of labels in the order of `LabelSet.columns`."""
+    """The label whose share is watched: the least favourable class. `columns`: in the order of `LabelSet.columns`."""
     classes = [label for label in columns if label != UNCERTAIN]
     return classes[-1] if classes else UNCERTAIN
 
 
 def joined(known: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    """Two lists of labels, both in the order of `LabelSet.columns`, as one.
+    """Merge two lists of labels, both in the order of `LabelSet.columns`.
 
-    `known` keeps its order. A label that only `more` has goes behind the one that it follows there. UNCERTAIN stays
-    last.
+    `known` keeps its order. A label that is only in `more` follows the same label as in `more`. UNCERTAIN stays last.
     """
     found, place = [label for label in known if label != UNCERTAIN], 0
     for label in more:
@@ -128,7 +127,7 @@ def joined(known: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
 
 
 def ascending(columns: Sequence[str]) -> tuple[str, ...]:
-    """Labels in the order of `LabelSet.columns` as people read them: ascending, with UNCERTAIN in the middle."""
+    """Labels in the order of `LabelSet.columns`, sorted for display: ascending, with UNCERTAIN in the middle."""
     classes = [label for label in reversed(columns) if label != UNCERTAIN]
     if UNCERTAIN in columns:
         classes.insert((len(classes) + 1) // 2, UNCERTAIN)

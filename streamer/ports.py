@@ -1,4 +1,4 @@
-"""The seams of the pipeline: what it needs from the outside world, as Protocols."""
+"""The interfaces between the pipeline and the outside world, as Protocols."""
 
 from __future__ import annotations
 
@@ -14,64 +14,63 @@ class Source(Protocol):
     """Where records come from: `streamer.kafka.Consumer`, `streamer.files.source.RowSource`."""
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]] | None:
-        """The next records by partition, in the order of their offsets; none after `wait` seconds without any.
+        """The next records by partition, in the order of their offsets; empty if none arrive within `wait` seconds.
 
-        None instead of a mapping means that there will be no more. When it is cancelled, it must hand out nothing.
+        None instead of a mapping means that there will be no more. A cancelled call must consume no records.
         """
         ...
 
     def pause(self) -> int:
-        """Hand out nothing until `resume`; polling goes on. Returns how many partitions are paused."""
+        """Return no records until `resume`; polling continues. Returns how many partitions are paused."""
         ...
 
     def resume(self) -> None: ...
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read on from these offsets, in assigned partitions."""
+        """Continue reading from these offsets, in assigned partitions."""
         ...
 
     def positions(self) -> Mapping[TopicPartition, int]:
-        """Next offset of each partition to be handed out, as far as it is known: past offsets that hold no record."""
+        """The next offset to read in each partition, if it is known, after any offsets without a record."""
         ...
 
     def watermarks(self) -> Mapping[TopicPartition, int]:
-        """End offset of each assigned partition, as far as it is known."""
+        """The end offset of each assigned partition, if it is known."""
         ...
 
 
 class Delivery(Protocol):
-    """Where results go and how offsets are committed: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
+    """Publishes results and commits offsets: `streamer.kafka.AtLeastOnce`, `streamer.kafka.ExactlyOnce`,
     `streamer.files.sink.LineSink`."""
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Called before anything of newly assigned partitions is read; returns offsets to read from instead of those
-        that the source found."""
+        """Called before newly assigned partitions are read; returns offsets to read from instead of the source's."""
         ...
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Called when partitions are no longer ours: what was sent and not committed may be taken back."""
+        """Called when partitions are no longer ours: uncommitted results may be undone."""
         ...
 
     async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
         """Send the results of the next records of a partition, up to `next_offset`, in this order.
 
-        The awaitable that it returns completes once all of them are stored safely.
+        The returned awaitable completes once all of them are stored safely.
         """
         ...
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """Store the next offset of each partition, to read on from after a restart."""
+        """Store the next offset of each partition, to continue from after a restart."""
         ...
 
 
 class Predict(Protocol):
-    """What predicts labels: `streamer.models.torchscript.Model.predict`. Called from one thread."""
+    """Predicts labels: `streamer.models.torchscript.Model.predict`. Called from one thread."""
 
     def __call__(self, reviews: Sequence[Encoded]) -> list[Prediction]: ...
 
 
 class Observer(Protocol):
-    """What counts: `streamer.observe.metrics.Metrics`. All times are in seconds; called from any thread."""
+    """Receives measurements: `streamer.observe.metrics.Metrics`. All times are in seconds; called from any thread."""
 
     def finished(
         self, outgoings: Sequence[Outgoing], since_read: Sequence[float], since_created: Sequence[float]
@@ -87,14 +86,14 @@ class Observer(Protocol):
 
 
 class ModelObserver(Protocol):
-    """What counts the models that serve: `streamer.observe.metrics.Metrics`."""
+    """Receives the model in use and reloads: `streamer.observe.metrics.Metrics`."""
 
     def model(self, name: str, version: str) -> None: ...
     def reload(self, outcome: str) -> None: ...
 
 
 class Tracer(Protocol):
-    """What traces batches and commits across services: `streamer.observe.tracing.Spans`, or nothing.
+    """Traces batches and commits across services: `streamer.observe.tracing.Spans` or `NullTracer`.
 
     Called from any thread.
     """
@@ -102,18 +101,18 @@ class Tracer(Protocol):
     def infer(
         self, records: Iterable[Record], reviews: int, tokens: int, length: int
     ) -> AbstractContextManager[object]:
-        """Around the prediction of a batch: its records, their number, their tokens, the tokens of the longest."""
+        """A context for the prediction of a batch: its records, their number, their tokens, the longest length."""
         ...
 
     def commit(
         self, positions: Mapping[TopicPartition, int]
     ) -> AbstractContextManager[Callable[[CommitOutcome], object]]:
-        """Around a commit; call what it gives with the outcome."""
+        """A context for a commit; call the yielded function with the outcome."""
         ...
 
 
 class NullTracer:
-    """A Tracer that does nothing, for when tracing is off. Its contexts are made once."""
+    """A Tracer that does nothing, for when tracing is off. Its contexts are created once."""
 
     _infer = nullcontext()
     _commit: AbstractContextManager[Callable[[CommitOutcome], object]] = nullcontext(lambda outcome: None)

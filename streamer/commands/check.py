@@ -10,12 +10,12 @@ from streamer.settings import Settings
 
 
 async def check(settings: Settings, *, create_topics: bool, partitions: int, replication: int) -> None:
-    """Print a line for each finding; `partitions` and `replication` are those of topics that are created.
+    """Print a line for each finding. `partitions` and `replication` apply to topics that are created.
 
     Raises SettingsError, ModelError and KafkaFault if the service could not run.
     """
     can_trace(settings)
-    _print("ok", "settings", "as they should be")
+    _print("ok", "settings", "valid")
     if rules := settings.moderation.rules:
         names = ", ".join(rule.name for rule in rules)
         _print("ok", "moderation", f"{names}; what none of them matches: {settings.moderation.default}")
@@ -23,7 +23,7 @@ async def check(settings: Settings, *, create_topics: bool, partitions: int, rep
     try:
         manifest = load_model(settings).manifest
         _print("ok", "model", f"{manifest.name} {manifest.version} gives its golden scores")
-    except ModelError as error:  # Raised at the end: the cluster is worth checking all the same.
+    except ModelError as error:  # Raised at the end, so that the cluster is checked anyway.
         _print("error", "model", str(error))
         model_error = error
     findings = await check_cluster(settings, create_topics, partitions, replication)

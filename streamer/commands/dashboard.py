@@ -1,4 +1,4 @@
-"""`streamer dashboard`: the pages on the workers' topics or, with `--demo`, on an embedded broker."""
+"""`streamer dashboard`: on the workers' topics or, with `--demo`, on an embedded broker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ async def serve(settings: Settings) -> None:
 
 
 async def serve_demo() -> None:
-    """Serve it with a worker and a replayed stream, until Ctrl-C. Raises what `demo.dashboard.demonstrate` raises."""
-    from streamer.demo.dashboard import demonstrate  # Late: it imports torch, which the pages alone do not need.
+    """Serve it with a worker and a replayed stream until Ctrl-C. Raises what `demo.dashboard.demonstrate` raises."""
+    from streamer.demo.dashboard import demonstrate  # Late: it imports torch, which the pages do not need.
 
     await demonstrate(_print_address)
 

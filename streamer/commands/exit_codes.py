@@ -1,4 +1,4 @@
-"""How a command ends: which error gives which exit code."""
+"""Maps errors to exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamer.settings import SettingsError
 
 
 class Exit(IntEnum):
-    """How the process ends."""
+    """The exit codes of the process."""
 
     DONE = 0
     BUG = 1
@@ -24,14 +24,14 @@ class Exit(IntEnum):
 
 
 def run_command(command: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run a command on a fresh event loop; its errors end the process."""
+    """Run a command on a new event loop. Its errors end the process."""
     with errors_as_exit_codes(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(command())
 
 
 @contextlib.contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """End the process with a message and an exit code on errors that are not bugs."""
+    """End the process with a message and an exit code if an error is not a bug."""
     try:
         yield
     except Exception as error:
@@ -45,7 +45,7 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 
 def _exit_codes() -> Iterator[tuple[type[Exception], Exit]]:
-    """Each error with its exit code, those first whose modules are quick to import."""
+    """Each error with its exit code. Errors whose modules import quickly come first."""
     yield SettingsError, Exit.SETTINGS
     from streamer.planning.plan import PlanError
 

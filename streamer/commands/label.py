@@ -1,4 +1,4 @@
-"""`streamer label`: a file in, one JSON line per row out, by the same pipeline as from Kafka."""
+"""`streamer label`: writes one JSON line for each row of a file, through the same pipeline as with Kafka."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from streamer.settings import load
 
 
 async def label(path: str, *, format: str | None, text_column: str, output: str) -> int:
-    """Label every row; returns how many lines were written.
+    """Label every row; returns the number of lines written.
 
-    A row that cannot be labelled gives a line with `error`, `detail` and `row`. The output appears under its
-    name only when it is complete. Raises FileError, SettingsError and ModelError.
+    A row that cannot be labelled becomes a line with `error`, `detail` and `row`. The output gets its name only
+    when it is complete. Raises FileError, SettingsError and ModelError.
     """
     settings = load(overrides_for_rows(text_column))
     # Before the model is loaded, which takes seconds: a wrong column should be reported at once.

@@ -23,7 +23,7 @@ __all__ = ["ProfileSource", "Request", "print_plan"]
 class ProfileSource:
     """Where the profile comes from: a file, a measurement of this host, or the stored one for a device.
 
-    file: a profile measured elsewhere. measure: measure this host. save: where to keep what was measured.
+    file: a profile measured elsewhere. measure: measure this host. save: where to save the measured profile.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -33,7 +33,7 @@ class ProfileSource:
 
 
 def print_plan(request: Request, source: ProfileSource, settings: Callable[[], Settings], *, json: bool) -> None:
-    """Print the plan, as a table or as JSON; `settings` is called only to measure.
+    """Print the plan, as a table or as JSON. `settings` is called only for a measurement.
 
     Raises PlanError, ProfileError, SettingsError and ModelError.
     """
@@ -47,9 +47,9 @@ def print_plan(request: Request, source: ProfileSource, settings: Callable[[], S
 
 def _profile(source: ProfileSource, settings: Callable[[], Settings], mean_tokens: float) -> Profile:
     if source.file is not None and source.measure:
-        raise ProfileError("--profile and --measure exclude each other")
+        raise ProfileError("--profile and --measure cannot be used together")
     if source.save is not None and not source.measure:
-        raise ProfileError("--save keeps what --measure found: it needs --measure")
+        raise ProfileError("--save saves the profile that --measure makes: it needs --measure")
     if source.measure:
         profile = _measure(source.device, settings(), mean_tokens)
         if source.save is not None:
@@ -64,7 +64,7 @@ def _profile(source: ProfileSource, settings: Callable[[], Settings], mean_token
 
 
 def _measure(device: str, settings: Settings, mean_tokens: float) -> Profile:
-    # Late: it imports torch, which a plan from a stored profile does not need.
+    # Imported late: it imports torch, which a plan from a stored profile does not need.
     from streamer.demo.samples import sample_texts
     from streamer.planning.measure import measure
 

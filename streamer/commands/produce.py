@@ -1,4 +1,4 @@
-"""`streamer produce`: the rows of a file into the input topic, at a rate."""
+"""`streamer produce`: publishes the rows of a file to the input topic at a given rate."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ async def produce(
     limit: int | None = None,
     repeat: int = 1,
 ) -> int:
-    """Publish the rows of a csv or jsonl file, `.gz` or not, or of standard input for `-`; returns how many.
+    """Publish the rows of a csv or jsonl file, `.gz` or not, or of standard input for `-`; returns their number.
 
-    rate: rows a second; 0 is as fast as the brokers accept them. limit: rows in all. repeat: how often to read the
+    rate: rows a second; 0 is as fast as the brokers accept them. limit: of rows in total. repeat: how often to read the
     file. key_column: its value becomes the key; rows without one go to the partitions in turn. text_column: the text;
-    unset, `input.text_field`. Another column is copied to that field.
+    by default `input.text_field`. Any other column is copied to that field.
 
-    Raises FileError, BrokerUnreachable, TopicMissing and PublishRefused; what was acknowledged before that stays.
+    Raises FileError, BrokerUnreachable, TopicMissing and PublishRefused; rows acknowledged by then stay published.
     """
     source = settings.input
     mapping = RowMapping(source.topic, source.format, source.text_field, text_column or source.text_field, key_column)
@@ -73,7 +73,7 @@ def _values(path: str, format: str | None, text_column: str, repeat: int, stoppe
 
 @dataclass(frozen=True, slots=True)
 class RowMapping:
-    """Turns a row into a message of the input topic. Pure. Columns may be dotted paths."""
+    """Converts rows to messages of the input topic. Pure. Columns may be dotted paths."""
 
     topic: str
     format: Literal["json", "text"]
@@ -103,7 +103,7 @@ class RowMapping:
 
 
 async def _publish(publisher: Publisher, mapping: RowMapping, rows: ReadAhead, advance: Callable[[int], None]) -> int:
-    """Send batch after batch, a few of them in flight at a time; returns the number of rows."""
+    """Send the batches, a few of them in flight at a time; returns the number of rows."""
     slots = asyncio.Semaphore(_SENDS_IN_FLIGHT)
 
     async def acknowledge(sent: Awaitable[None], count: int) -> None:
@@ -135,12 +135,12 @@ def _json_object(value: bytes) -> dict[str, Any] | None:
 
 
 def _column(row: dict[str, Any], path: str) -> Any:
-    """The column of that name or, if there is none, the value at the dotted path."""
+    """The column with that name or, if there is none, the value at the dotted path."""
     return row[path] if path in row else field_at_path(row, path)
 
 
 def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:
-    """Put the text at the path, replacing whatever is in the way."""
+    """Put the text at the path, replacing any value that is not an object on the way."""
     *parents, last = path.split(".")
     place = row
     for part in parents:
@@ -152,7 +152,7 @@ def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:
 
 
 def _as_bytes(value: Any) -> bytes | None:
-    """A string as it is, any other value as JSON; None for null and for a missing one."""
+    """A string unchanged, any other value as JSON; None for null or a missing value."""
     if value is MISSING or value is None:
         return None
     return value.encode() if isinstance(value, str) else orjson.dumps(value)

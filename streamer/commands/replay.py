@@ -1,4 +1,4 @@
-"""`streamer dlq replay`: dead letters back on the input topic, as they were when they were read from it."""
+"""`streamer dlq replay`: publishes dead letters to the input topic again, unchanged."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ async def replay(
     dry_run: bool = False,
     console: Console | None = None,
 ) -> Counter[str]:
-    """Put dead letters back on the input topic; prints how many by reason, and returns it.
+    """Publish dead letters to the input topic again; prints and returns their numbers by reason.
 
-    1. Read from where the last replay committed, in the group `<kafka.group_id>.dlq-replay`, to the present end of the
-       topic: dead letters of replayed records are not replayed in the same run.
+    1. Read from the offsets that the last replay committed, in the group `<kafka.group_id>.dlq-replay`, to the current
+       end of the topic: dead letters of replayed records are not replayed in the same run.
     2. Select those with one of `reasons` (any, if there are none) from the last `since_minutes`, up to `limit`.
     3. Publish them and wait until all are acknowledged.
-    4. Commit past everything that was read, selected or not: a later replay does not come back to it.
+    4. Commit past all records that were read, selected or not: a later replay does not read them again.
 
-    A dry run only counts. A replay that is killed between 3 and 4 publishes twice rather than never. Run one at a
-    time. Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
+    A dry run only counts. A replay that is killed between 3 and 4 publishes records twice rather than losing them. Run
+    one at a time. Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
     """
     since_ms = 0 if since_minutes is None else int((time.time() - since_minutes * 60) * 1000)
     replay_filter = ReplayFilter(settings.input.topic, frozenset(reasons), since_ms)
@@ -59,14 +59,14 @@ async def replay(
 
 @dataclass(frozen=True, slots=True)
 class ReplayFilter:
-    """Selects dead letters, and restores their records. Pure."""
+    """Selects dead letters and restores their records. Pure."""
 
     topic: str
     reasons: frozenset[Reason]
     since_ms: int
 
     def matches(self, record: Record) -> bool:
-        """Whether it is a dead letter of our input topic, has one of the reasons, if any, and is not too old."""
+        """Whether it is a dead letter of our input topic, with one of the given reasons, if any, and recent enough."""
         headers = dict(record.headers)
         reason = _text(headers.get("dlq.reason"))
         return (
@@ -77,9 +77,9 @@ class ReplayFilter:
         )
 
     def message(self, record: Record) -> Message:
-        """The record as it was on the input topic, with its timestamp, which may have a meaning.
+        """The record as it was on the input topic, with its timestamp, which may matter.
 
-        It returns to its old partition, whatever partitioner chose that: so it is in order among those of its key.
+        It returns to its old partition, whichever partitioner chose that, so it stays in order with others of its key.
         """
         headers = dict(record.headers)
         partition = _number(headers.get("dlq.partition"), record.partition)
@@ -103,7 +103,7 @@ async def _replay(
     limit: int | None,
     advance: Callable[[int], None],
 ) -> tuple[Counter[str], int]:
-    """How many were replayed, by reason, and how many were read but not selected."""
+    """The numbers of replayed dead letters, by reason, and of those that were read but not selected."""
     replayed: Counter[str] = Counter()
     skipped = 0
     ends = await reader.ends()
@@ -132,7 +132,7 @@ def _print(console: Console, replayed: Counter[str], skipped: int) -> None:
     for reason, count in replayed.most_common():
         console.out(f"{count:8} {reason}", highlight=False)
     if skipped:
-        console.out(f"{skipped:8} passed over", highlight=False)
+        console.out(f"{skipped:8} skipped", highlight=False)
 
 
 def _text(content: bytes | None) -> str:

@@ -1,4 +1,4 @@
-"""`streamer rules test`: what moderation rules would have done to a file, by the pipeline that applies them live."""
+"""`streamer rules test`: shows what moderation rules would do with a file, using the same pipeline as the service."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def dry_run_rules(
 ) -> None:
     """Label a file's rows and print what the rules do with each.
 
-    rules: a TOML file of rules; without one, those of the settings. examples: how many to show of each rule. Raises
+    rules: a TOML file of rules; by default those of the settings. examples: how many to show for each rule. Raises
     FileError, SettingsError and ModelError.
     """
     changes: dict[str, Any] = {"output": {"include_input": True}} if examples else {}
@@ -51,7 +51,7 @@ async def dry_run_rules(
 
 
 def _moderation_section(path: Path) -> dict[str, Any]:
-    """The section of a TOML file, which may hold all settings."""
+    """The moderation section of a TOML file, which may have other sections."""
     try:
         section = tomllib.loads(path.read_text(encoding="utf-8")).get("moderation")
     except OSError as error:
@@ -59,8 +59,8 @@ def _moderation_section(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not TOML: {error}") from None
     if not isinstance(section, dict) or not section.get("rules"):
-        raise FileError(f"{path}: no [[moderation.rules]] in it")
-    # The default of the live settings does not belong to the rules that are tested.
+        raise FileError(f"{path}: has no [[moderation.rules]]")
+    # The default of the service's settings does not belong to the tested rules.
     return {"default": "allow"} | section
 
 
@@ -74,10 +74,10 @@ class Example(NamedTuple):
 
 
 class RuleDryRun:
-    """Counts the decision on each row. Implements `ports.Delivery`."""
+    """Counts the rules' decisions on all rows. Implements `ports.Delivery`."""
 
     def __init__(self, text_field: str, examples: int, on_counted: Callable[[int], Any]) -> None:
-        """examples: how many to keep of each rule. `on_counted` is called with the number of rows that were added."""
+        """examples: how many to keep for each rule. `on_counted` is called with the number of rows that were added."""
         self._text_field = text_field
         self._max_examples = examples
         self._on_counted = on_counted
@@ -87,14 +87,14 @@ class RuleDryRun:
         self.examples: dict[str | None, list[Example]] = {}
 
     async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Rows are read from the first on."""
+        """Empty: reading starts at the first row."""
         return {}
 
     async def revoked(self, _: Sequence[TopicPartition]) -> None:
-        """What is counted stays."""
+        """Does nothing: counts stay."""
 
     async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
-        """Count these results; they are counted when it returns."""
+        """Count these results before returning."""
         for message in messages:
             headers = dict(message.headers)
             if (reason := headers.get("dlq.reason")) is not None:
@@ -107,7 +107,7 @@ class RuleDryRun:
         return counted
 
     async def commit(self, _: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """Do nothing: a file has no offsets to commit."""
+        """Does nothing: a file has no offsets to commit."""
         return CommitOutcome.DONE
 
     def _add(self, result: Result) -> None:
@@ -136,11 +136,11 @@ class RuleDryRun:
         }
 
     def never_matched(self, moderation: ModerationSettings) -> list[str]:
-        """The rules that decided on no row."""
+        """The rules that matched no row."""
         return [rule.name for rule in moderation.rules if not self.rules[rule.name]]
 
     def report(self, moderation: ModerationSettings) -> Group:
-        """The counts, for people. Texts are escaped, and control characters do not reach the terminal."""
+        """The counts, for people. Texts are escaped, and control characters are removed."""
         decisions = [*((rule.name, rule.action) for rule in moderation.rules), (None, moderation.default)]
         return Group(self._table(decisions), *self._totals(moderation), *self._example_lines(decisions))
 

@@ -1,4 +1,4 @@
-"""`streamer run`: one worker, or with `--workers N` N processes on one host, each its own member of the group."""
+"""`streamer run`: one worker, or N processes on one host with `--workers N`, each a member of the group."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _POLL_SECONDS = 0.2
 def supervise(workers: int) -> int:
     """Start the workers, forward signals to them, wait for all; returns the first exit code that is not 0.
 
-    When a worker ends by itself, the others are drained and end too: what restarts this process on failure
-    (systemd, Kubernetes) then restarts them all.
+    When a worker ends by itself, the others are drained and end too: the supervisor of this process (systemd,
+    Kubernetes) then restarts them all.
     """
     command = [sys.executable, "-m", "streamer", "run", "--workers", str(workers), "--slot"]
-    # A process group each: a Ctrl-C on the terminal reaches them once, through us. The pipe closes when we die.
+    # Each has its own process group: a Ctrl-C reaches it once, through this process. The pipe closes when we end.
     processes = [
         subprocess.Popen([*command, str(slot)], stdin=subprocess.PIPE, process_group=0)  # noqa: S603  # Ourselves.
         for slot in range(workers)
@@ -40,7 +40,7 @@ def supervise(workers: int) -> int:
 
     def forward(number: int, _: object) -> None:
         nonlocal stopping
-        # A worker that ends from here on does so because of the signal: a second one would end the others at once.
+        # A worker that ends from here on does so because of the signal. A second signal would end the others at once.
         stopping = stopping or number != signal.SIGHUP
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
@@ -68,7 +68,7 @@ def exit_on_early_signals() -> None:
 
 
 async def run(settings: Settings, workers: int, slot: int) -> None:
-    """Run one worker: the only one, or number `slot` of `workers` under a supervisor, and -1 without one.
+    """Run one worker: number `slot` of `workers` under a supervisor, or the only one if `slot` is -1.
 
     Raises SettingsError, ModelError, and what `service.worker.work` raises.
     """
@@ -84,7 +84,7 @@ async def run(settings: Settings, workers: int, slot: int) -> None:
 
 
 def _for_worker(settings: Settings, slot: int) -> Settings:
-    """The settings that workers of a host cannot share made different: the HTTP port, the name of a static member."""
+    """The settings of one worker. Workers on a host cannot share the HTTP port and the name of a static member."""
     port, member = settings.http.port, settings.kafka.group_instance_id
     http = settings.http.model_copy(update={"port": port + slot if port else 0})
     kafka = settings.kafka.model_copy(update={"group_instance_id": f"{member}-{slot}" if member else None})
@@ -92,7 +92,7 @@ def _for_worker(settings: Settings, slot: int) -> Settings:
 
 
 def _end_with_parent(pipeline: Pipeline) -> None:
-    """Drain when standard input closes, because the supervisor has ended, even by kill -9."""
+    """Drain when standard input closes: the supervisor has ended, possibly by kill -9."""
     loop = asyncio.get_running_loop()
 
     def on_closed() -> None:

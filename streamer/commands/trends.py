@@ -1,4 +1,4 @@
-"""`streamer trends`: windows of the trends topic as they close, groups that move, and alerts."""
+"""`streamer trends`: shows windows of the trends topic as they close, groups that change, and alerts."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ async def follow(
     alert_topic: str | None = None,
     console: Console | None = None,
 ) -> int:
-    """Follow the trends topic until SIGINT or SIGTERM, or until `limit` windows were shown; returns how many were.
+    """Follow the trends topic until SIGINT or SIGTERM, or until `limit` windows were shown; returns their number.
 
-    1. Merge all counts of the last `since_minutes` before any minute is checked for alerts.
-    2. Merge new counts, and show windows of `size` seconds as they close: a table on a terminal, elsewhere a line of
+    1. Merge all counts of the last `since_minutes` before checking any minute for alerts.
+    2. Merge new counts, and show windows of `size` seconds as they close: a table on a terminal, otherwise a line of
        JSON for each window, with its top groups, and for each alert.
-    3. Publish alerts to `alert_topic`, or to that of the settings, and wait until they are acknowledged. Their `ce_id`
-       is group and minute, so two readers of the same counts publish the same alerts.
+    3. Publish alerts to `alert_topic`, by default that of the settings, and wait until they are acknowledged. Their
+       `ce_id` has the group and the minute, so two readers of the same counts publish the same alerts.
 
     Raises BrokerUnreachable, TopicMissing, PublishRefused and KafkaFault.
     """
@@ -97,7 +97,7 @@ Show = Callable[[Sequence[Window], Sequence[Alert]], None]
 
 @contextlib.contextmanager
 def _screen(console: Console, trends: Trends, size: int, groups: int) -> Iterator[Show]:
-    """A function that shows windows that have closed, and alerts."""
+    """A function that shows closed windows and alerts."""
     if not console.is_terminal:
 
         def lines(windows: Sequence[Window], alerts: Sequence[Alert]) -> None:

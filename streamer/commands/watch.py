@@ -1,4 +1,4 @@
-"""`streamer watch`: results on the terminal as they are published."""
+"""`streamer watch`: shows results on the terminal as they are published."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _RATE_SECONDS = 10
 async def watch(
     settings: Settings, *, since_minutes: float | None = None, limit: int | None = None, console: Console | None = None
 ) -> int:
-    """Follow the output topic until SIGINT or SIGTERM, or until `limit` results were shown; returns how many were.
+    """Follow the output topic until SIGINT or SIGTERM, or until `limit` results were shown; returns their number.
 
-    Starts with the results of the last `since_minutes`, else with the next one. Shows a table on a terminal, elsewhere
-    a line for each result. Raises BrokerUnreachable and TopicMissing.
+    Starts with the results of the last `since_minutes`, or by default with the next one. Shows a table on a terminal,
+    otherwise a line for each result. Raises BrokerUnreachable and TopicMissing.
     """
     console = console or Console()
     since_ms = None if since_minutes is None else max(0, int((time.time() - since_minutes * 60) * 1000))
@@ -42,7 +42,7 @@ async def watch(
         with until_signal() as stopping, _screen(console, labels) as show:
             while not stopping.is_set() and shown != limit:
                 records = await reader.poll(_POLL_SECONDS)
-                # By time: a poll returns one partition after the other.
+                # Sorted by time: a poll returns one partition after the other.
                 lines = (result_line(record) for record in sorted(records, key=_at))
                 results = [line for line in lines if line is not None]
                 results = results if limit is None else results[: limit - shown]
@@ -53,7 +53,7 @@ async def watch(
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """The part of an output event that is shown; `at` is when it was labelled, in seconds since the epoch."""
+    """The part of an output event that is shown. `at`: when it was labelled, in seconds since the epoch."""
 
     label: str
     score: float
@@ -63,7 +63,7 @@ class ResultLine:
 
 
 def result_line(record: Record) -> ResultLine | None:
-    """Read an output event; None for a tombstone and for anything not ours. Control characters become spaces."""
+    """Read an output event; None for a tombstone or any other value. Control characters become spaces."""
     event = read_result(record.value)
     if event is None:
         return None
@@ -76,19 +76,19 @@ def _at(record: Record) -> float:
 
 
 class RecentLabels:
-    """Labels counted over the last minute, by the second. Pure: all times are in seconds since the epoch."""
+    """Counts the labels of the last minute, by second. Pure: all times are in seconds since the epoch."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, Counter[str]] = {}
 
     def add(self, label: str, at: float, now: float) -> None:
-        """Count a result that was labelled at a time; one in the future, by another host's clock, counts as now."""
+        """Count a result that was labelled at `at`. A time in the future, by another host's clock, counts as now."""
         second = int(min(at, now))
         if second > now - _WINDOW_SECONDS:
             self._seconds.setdefault(second, Counter())[label] += 1
 
     def counts(self, now: float) -> Counter[str]:
-        """The number of results of each label in the last minute."""
+        """The number of results for each label in the last minute."""
         self._seconds = {second: labels for second, labels in self._seconds.items() if second > now - _WINDOW_SECONDS}
         return sum(self._seconds.values(), Counter())
 
@@ -105,7 +105,7 @@ class RecentLabels:
 
 @contextlib.contextmanager
 def _screen(console: Console, labels: Sequence[str]) -> Iterator[Callable[[Sequence[ResultLine]], None]]:
-    """A function that shows new results; called without any, it updates their ages. labels: `LabelSet.columns`."""
+    """A function that shows new results; without any, it only updates the ages. labels: `LabelSet.columns`."""
     colours = label_colours(labels)
     if not console.is_terminal:
 
@@ -139,7 +139,7 @@ class _Board:
         self._recent = RecentLabels()
 
     def render(self, results: Sequence[ResultLine], now: float) -> Group:
-        """The board with these results added."""
+        """Add these results and draw the board."""
         self._latest.extend(results)
         for result in results:
             self._recent.add(result.label, result.at, now)

@@ -1,8 +1,8 @@
-"""Who may see the dashboard: a token, a cookie that proves it, and which pages may send requests.
+"""Access to the dashboard: a token, a cookie that proves it, and the pages that may send requests.
 
-Reviews are other people's. So beyond loopback there is a token. On loopback, a page of another site must not reach the
-dashboard through the user's own browser: neither by posting (Origin), nor by a host name that it points to 127.0.0.1
-(Host).
+Reviews are other people's data, so any host but loopback needs a token. On loopback, a page of another site must not
+reach the dashboard through the user's own browser: neither by a POST (Origin), nor by a host name that resolves to
+127.0.0.1 (Host).
 """
 
 from __future__ import annotations
@@ -41,34 +41,34 @@ def loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Decides by the headers of a request. Pure: times are in seconds since the epoch.
+    """Accepts or refuses a request by its headers. Pure: times are in seconds since the epoch.
 
-    host: what the dashboard is bound to. token: None if no login is asked for.
+    host: the address that the dashboard is bound to. token: None if no login is required.
     """
 
     host: str
     token: str | None = None
 
     def accepts_host(self, headers: Mapping[str, str]) -> bool:
-        """On loopback, whether the request names this machine. Elsewhere the cookie decides: it belongs to one name."""
+        """On loopback, whether the request names this machine. Elsewhere true: the cookie belongs to one name."""
         if not loopback(self.host):
             return True
         name = _split(f"//{headers.get('host', '')}").hostname or ""
         return name in ("localhost", "127.0.0.1", "::1", self.host.strip("[]"))
 
     def same_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a page of the dashboard sent this: a request that changes something must name its origin."""
+        """Whether a page of the dashboard sent this request. A request that changes something must have an Origin."""
         if headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return False
         origin = _split(headers.get("origin", ""))
         return bool(origin.netloc) and origin.netloc.lower() == headers.get("host", "").lower()
 
     def accepts_token(self, given: str) -> bool:
-        """Whether it is the token. Takes a time that does not reveal how much of it is right."""
+        """Whether it is the token. Compares in constant time."""
         return self.token is None or hmac.compare_digest(_digest(given), _digest(self.token))
 
     def new_cookie(self, now: float) -> str:
-        """A cookie's value: its expiry, signed with the token, so that changing the token ends all sessions."""
+        """A cookie's value: its expiry, signed with the token, so that a new token ends all sessions."""
         expiry = str(int(now) + SESSION_SECONDS)
         return f"{expiry}.{self._signature(expiry)}"
 
@@ -85,7 +85,7 @@ class Access:
 
 
 def _split(url: str) -> SplitResult:
-    """Empty if it is not a URL."""
+    """The parts of a URL; empty if it is not valid."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -93,5 +93,5 @@ def _split(url: str) -> SplitResult:
 
 
 def _digest(text: str) -> bytes:
-    """Of the same length for any text."""
+    """A digest, which has the same length for any text."""
     return hashlib.sha256(text.encode()).digest()

@@ -1,4 +1,4 @@
-"""The routes: the pages, and what they ask for."""
+"""The routes: the pages, and the requests that they send."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from streamer.dashboard.state import DashboardState
 from streamer.labels import UNCERTAIN
 
 STATIC = Path(__file__).with_name("static")
-_MAX_STREAMS = 200  # Pages open at a time.
+_MAX_STREAMS = 200  # Pages open at the same time.
 _MAX_BODY_BYTES = 8192
 _NAME_CHARACTERS = 100
 _WRONG_TOKEN_SECONDS = 0.5
@@ -39,11 +39,11 @@ Publish = Callable[[ReviewView, Decision | None], Awaitable[None]]
 
 
 class PublishFailed(Exception):
-    """A decision is not in the topic; the message says why."""
+    """A decision was not published. The message gives the reason."""
 
 
 def application(state: DashboardState, access: Access, publish: Publish) -> Starlette:
-    """The dashboard. `publish` puts a decision, or its undo, into the verdict topic and raises PublishFailed."""
+    """The dashboard. `publish` writes a decision, or its undo, to the verdict topic and may raise PublishFailed."""
     endpoints = Endpoints(state, access, publish)
     return Starlette(
         routes=[
@@ -86,9 +86,9 @@ class AccessMiddleware:
     def _refusal(self, request: HTTPConnection) -> Response | None:
         access, path = self._access, request.url.path
         if not access.accepts_host(request.headers):
-            return PlainTextResponse("This host name is not one of the dashboard's.\n", 421)
+            return PlainTextResponse("This is not a host name of the dashboard.\n", 421)
         if request.scope["method"] not in ("GET", "HEAD") and not access.same_origin(request.headers):
-            return PlainTextResponse("This did not come from a page of the dashboard.\n", 403)
+            return PlainTextResponse("This request did not come from a page of the dashboard.\n", 403)
         if path.startswith(_PUBLIC) or access.accepts_cookie(request.cookies.get(COOKIE), time.time()):
             return None
         if path.startswith("/api/"):
@@ -97,7 +97,7 @@ class AccessMiddleware:
 
 
 class Endpoints:
-    """What the routes answer."""
+    """The handlers of the routes."""
 
     def __init__(self, state: DashboardState, access: Access, publish: Publish) -> None:
         self._state = state
@@ -105,19 +105,19 @@ class Endpoints:
         self._publish = publish
 
     async def page(self, _: Request) -> Response:
-        """One file for all pages: its address says which one it is."""
+        """One file for all pages: the address selects the page."""
         return FileResponse(STATIC / "index.html")
 
     async def health(self, _: Request) -> Response:
-        """Alive; the pages say what is away."""
+        """Always alive; the pages show what cannot be reached."""
         return PlainTextResponse("alive\n")
 
     async def session(self, _: Request) -> Response:
-        """204 while this browser is logged in; AccessMiddleware answers otherwise."""
+        """204 while this browser is logged in; otherwise AccessMiddleware answers."""
         return Response(status_code=204)
 
     async def login(self, request: Request) -> Response:
-        """Ask for the token; the right one is exchanged for a cookie."""
+        """Ask for the token, and exchange the right one for a cookie."""
         if request.method != "POST":
             return FileResponse(STATIC / "login.html")
         form = parse_qs((await _body(request)).decode(errors="replace"))
@@ -142,7 +142,7 @@ class Endpoints:
         return answer
 
     async def events(self, request: Request) -> Response:
-        """The events of a page; its parameters are those of the page's address."""
+        """The events of a page, with the parameters of the page's address."""
         try:
             query = page_query(request.query_params)
         except InvalidQuery as error:
@@ -152,9 +152,9 @@ class Endpoints:
         return StreamingResponse(event_stream(self._state, query), media_type="text/event-stream")
 
     async def decision(self, request: Request) -> Response:
-        """Decide on a review, or take it back: {"id", "action": "allow" | "block" | null, "label", "by"}.
+        """Decide on a review, or undo the decision: {"id", "action": "allow" | "block" | null, "label", "by"}.
 
-        409 if somebody else has decided meanwhile, 503 if Kafka does not take it.
+        409 if somebody else has decided in the meantime, 503 if Kafka does not accept it.
         """
         try:
             body: dict[str, Any] = orjson.loads(await _body(request))
@@ -164,14 +164,14 @@ class Endpoints:
         if not isinstance(identity, str) or not isinstance(by, str) or action not in (None, "allow", "block"):
             return _error(400, "A decision's id and by are strings, its action allow, block or null.")
         if label is not None and (label == UNCERTAIN or label not in self._state.labels()):
-            return _error(400, "A decision's label is one that the model tells apart.")
+            return _error(400, "A decision's label is one of the model's labels.")
         queue = self._state.queue
         review = queue.find(identity) if queue is not None else None
         if queue is None or review is None:
-            return _error(404, "This review is not in the queue any more.")
+            return _error(404, "This review is no longer in the queue.")
         before = queue.decision(identity)
         if action is not None and before is not None:
-            return _json(409, {"error": "Somebody has decided meanwhile.", "verdict": before.as_json()})
+            return _json(409, {"error": "Somebody else has already decided.", "verdict": before.as_json()})
         decision = None
         if action is not None:
             name = by.strip()[:_NAME_CHARACTERS] or "moderator"
@@ -186,7 +186,7 @@ class Endpoints:
 async def _body(request: Request) -> bytes:
     """The body of a request; empty if it is too large."""
     body = b""
-    with contextlib.suppress(Exception):  # The client is gone: nobody reads the answer.
+    with contextlib.suppress(Exception):  # The client has disconnected: nobody reads the response.
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MAX_BODY_BYTES:

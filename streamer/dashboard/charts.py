@@ -1,4 +1,4 @@
-"""What the charts and the table of groups show, from the windows of the trends. Pure: callers pass the time."""
+"""The data of the charts and of the table of groups, from the windows of the trends. Pure: callers pass the time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_BARS = 30  # Of a sparkline.
 
 
 class PageQuery(NamedTuple):
-    """What a page asks for. span: seconds up to now; begin and end, in epoch seconds, replace it."""
+    """The data that a page requests. span: seconds up to now; begin and end, in epoch seconds, replace it."""
 
     view: str = "live"
     span: int = RANGES["15m"]
@@ -67,9 +67,9 @@ def page_query(query: Mapping[str, str]) -> PageQuery:
 
 
 def step(seconds: int, age: float) -> int:
-    """How many seconds a point of a chart covers; `age`: how long ago the chart begins.
+    """How many seconds a point of a chart covers. `age`: how many seconds ago the chart begins.
 
-    Seconds are kept for 15 minutes only.
+    Windows of a second are kept for 15 minutes only.
     """
     for found in _STEPS:
         if seconds <= found * _MAX_POINTS and (found >= MINUTE or age <= _SECONDS_KEPT + 5):
@@ -86,7 +86,7 @@ Row = tuple[int, ...]
 
 
 def rows(trends: Trends, query: PageQuery, now: float, labels: Sequence[str]) -> tuple[int, list[Row]]:
-    """The step of the chart and its points, oldest first; none before the first and after the newest review.
+    """The step of the chart and its points, oldest first, from the first to the newest review.
 
     labels: the page's, in its order.
     """
@@ -111,9 +111,9 @@ class _Cell(NamedTuple):
 
 
 def table(trends: Trends, query: PageQuery, now: float, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The groups of the time asked for: counts, change against the first half of it, and a sparkline.
+    """The groups of the requested time: counts, change between its halves, and a sparkline.
 
-    By minutes up to an hour, else by hours, so that it is cheap: thousands of groups are added up every other second.
+    Uses minutes up to an hour, else hours, to limit the cost: thousands of groups are added up every other second.
     labels: the page's, in its order. share, change and sparkline are of the watched label.
     """
     begin, end = query.bounds(now)
@@ -142,14 +142,14 @@ def _added(counts: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _in_order(labels: Sequence[str], columns: Sequence[str], counts: Sequence[int]) -> list[int]:
-    """Counts of `columns` in the order of `labels`; 0 for those that have none."""
+    """Counts of `columns` in the order of `labels`; 0 for labels without a count."""
     by_label = dict(zip(columns, counts, strict=True))
     return [by_label.get(label, 0) for label in labels]
 
 
 def _summary(group: str, cells: Sequence[_Cell], windows: int) -> dict[str, Any]:
     count, watched = sum(sum(cell.counts) for cell in cells), sum(cell.watched for cell in cells)
-    # Both halves by whole windows; one window has no half to compare with.
+    # Both halves are whole windows; a single window has no half to compare with.
     later = [cell for cell in cells if cell.place >= windows / 2]
     later_count, later_watched = sum(sum(cell.counts) for cell in later), sum(cell.watched for cell in later)
     before, after = _share(watched - later_watched, count - later_count), _share(later_watched, later_count)
@@ -164,7 +164,7 @@ def _share(part: int, whole: int) -> float | None:
 def _sort_key(sort: str) -> Callable[[dict[str, Any]], Any]:
     if sort == "name":
         return lambda group: group["group"].casefold()
-    if sort == "share":  # By the lower end of its interval: one bad review of one is not the worst group.
+    if sort == "share":  # By the lower end of the interval: a group with one review, a bad one, is not the worst.
         return lambda group: (_wilson(group["watched"], group["count"]), group["group"])
     if sort == "change":
         return lambda group: (abs(group["change"] or 0.0) * math.sqrt(group["count"]), group["group"])
@@ -181,7 +181,7 @@ def _wilson(part: int, whole: int, z: float = 1.96) -> float:
 
 
 def _spark(cells: Sequence[_Cell], windows: int) -> list[list[int]]:
-    """Counts, of all reviews and of those with the watched label, in equal parts of the time."""
+    """Counts of all reviews and of those with the watched label, in equal parts of the time."""
     width = -(-windows // _MAX_BARS)
     bars = [[0, 0] for _ in range(-(-windows // width))]
     for cell in cells:

@@ -1,7 +1,7 @@
-"""Collect what the dashboard shows, from the topics and the workers: each collector is a task that never ends.
+"""Collect the dashboard's data from the topics and the workers. Each collector is a task that never ends.
 
-When a broker is away, the pages say so and the collector tries again. Reading a topic again counts nothing twice, so a
-collector starts over from the past whenever it has to.
+If a broker is unreachable, the pages show it and the collector tries again. Reading a topic again counts nothing twice,
+so a collector can start over at any time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# The output topic is read five times a second, at most so many records each time: above 1,500 a second it is sampled.
+# The output topic is read five times a second, at most 300 records each time: above 1,500 a second it is sampled.
 _SAMPLE_SECONDS = 0.2
 _SAMPLE_RECORDS = 300
 _SAMPLE_FETCH_BYTES = 64 * 1024
 _FETCH_WAIT_MS = 100
-_FIRST_RESULTS = 60  # How many of the latest results to start with.
+_FIRST_RESULTS = 60  # The number of latest results to start with.
 _POLL_SECONDS = 0.25
-_REPLAY_RECORDS = 200  # At a time, while the past is read.
+_REPLAY_RECORDS = 200  # At a time, while old records are read.
 _ANSWER_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
-_BUSY_SECONDS = 0.01  # The event loop serves pages too.
+_BUSY_SECONDS = 0.01  # The event loop also serves pages.
 _SCRAPE_SECONDS = 2.0
 _SCRAPE_BYTES = 4 << 20
 
@@ -41,7 +41,7 @@ Handle = Callable[[Record], None]
 
 
 async def retry_forever(state: DashboardState, name: str, collect: Callable[[], Awaitable[None]]) -> None:
-    """Run a collector again whenever Kafka fails, and say so on the pages meanwhile."""
+    """Run a collector again whenever Kafka fails, and show the failure on the pages meanwhile."""
     while True:
         try:
             await collect()
@@ -54,11 +54,11 @@ async def retry_forever(state: DashboardState, name: str, collect: Callable[[], 
 
 
 async def latest(state: DashboardState, kafka: KafkaSettings, topic: str, text_field: str) -> None:
-    """Sample the results as they come: all of them if they are few, the newest if they are many."""
+    """Sample the results as they arrive: all of them at low rates, the newest at high rates."""
     async with TopicReader(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES, fetch_wait_ms=_FETCH_WAIT_MS) as reader:
         ends = await _ends(reader)
         share = -(-_FIRST_RESULTS // len(ends))
-        # After a failure it goes on where it was.
+        # After a failure, continue from the last position.
         starts = {partition: state.positions.get(partition, max(0, end - share)) for partition, end in ends.items()}
         reader.seek({partition: min(start, ends[partition]) for partition, start in starts.items()})
         while True:
@@ -80,13 +80,13 @@ def _reviews(records: Sequence[Record], text_field: str) -> Iterator[ReviewView]
 
 
 async def _ends(reader: TopicReader) -> dict[TopicPartition, int]:
-    """The topic's end offsets; raises TimeoutError instead of waiting for a broker that is away."""
+    """The topic's end offsets. Raises TimeoutError instead of waiting for an unreachable broker."""
     async with asyncio.timeout(_ANSWER_SECONDS):
         return await reader.ends()
 
 
 async def _skips(reader: TopicReader, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-    """Where to go on in each partition that is too far behind to be read in full: near its end."""
+    """For each partition that is too far behind to be read in full, an offset near its end to continue from."""
     async with asyncio.timeout(_ANSWER_SECONDS):
         positions = await reader.positions()
     if sum(ends[partition] - position for partition, position in positions.items()) <= _SAMPLE_RECORDS:
@@ -96,7 +96,7 @@ async def _skips(reader: TopicReader, ends: Mapping[TopicPartition, int]) -> dic
 
 
 async def trends(state: DashboardState, kafka: KafkaSettings, topic: str, history_minutes: int) -> None:
-    """Merge the counts that workers publish: first those of the past, then as they come."""
+    """Merge the counts that workers publish: first the old ones, then new ones as they arrive."""
     since = int((time.time() - history_minutes * 60) * 1000)
     async with TopicReader(kafka, topic, since_ms=since) as reader:
         await _replay(state, "trends", reader, lambda record: _merge(state, record))
@@ -113,7 +113,7 @@ def _merge(state: DashboardState, record: Record) -> None:
 async def queue(
     state: DashboardState, kafka: KafkaSettings, topics: tuple[str, str], room: int, text_field: str
 ) -> None:
-    """Read the newest reviews of the review topic, then the decisions on them, then both as they come."""
+    """Read the newest reviews of the review topic, then the decisions on them, then both as they arrive."""
     review_topic, decision_topic = topics
     known = state.queue
     assert known is not None, "this is a bug: there is no queue to fill"  # noqa: S101
@@ -140,13 +140,13 @@ def _decide(known: Queue, record: Record) -> None:
 
 
 async def _follow(reader: TopicReader, handle: Handle) -> None:
-    """Handle records as they come."""
+    """Handle records as they arrive."""
     while True:
         await _handle_all(await reader.poll(_POLL_SECONDS), handle)
 
 
 async def _replay(state: DashboardState, name: str, reader: TopicReader, handle: Handle) -> None:
-    """Read up to where the topic ended when this began, and report the progress."""
+    """Read up to the topic's end at the time of the call, and report the progress."""
     ends = await _ends(reader)
     begin = await reader.positions()
     whole = sum(ends[partition] - begin[partition] for partition in ends)
@@ -162,7 +162,7 @@ async def _replay(state: DashboardState, name: str, reader: TopicReader, handle:
 
 
 async def _handle_all(records: Sequence[Record], handle: Handle) -> None:
-    """Handle records, and let the pages be served in between."""
+    """Handle records. Yields to the event loop in between, so that pages are served."""
     began = time.monotonic()
     for record in records:
         handle(record)
@@ -172,7 +172,7 @@ async def _handle_all(records: Sequence[Record], handle: Handle) -> None:
 
 
 async def workers(state: DashboardState) -> None:
-    """Read the metrics of all workers every two seconds, of all at the same time."""
+    """Read the metrics of all workers at the same time, every two seconds."""
     while True:
         at = time.time()
         await asyncio.gather(*(_scrape(worker, at) for worker in state.workers.workers))

@@ -1,4 +1,4 @@
-"""The review queue: what rules have held back, and what people have decided on it. Pure."""
+"""The review queue: the reviews that rules have held, and people's decisions on them. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_decision(record: Record) -> tuple[str, Decision | None] | None:
 class Queue:
     """Reviews by their id, oldest first, with the newest decision on each. Bounded: the oldest are dropped.
 
-    version: rises with each change, so that a page sends only changes.
+    version: increases with each change, so that a page receives only changes.
     """
 
     def __init__(self, room: int = 5000) -> None:
@@ -56,7 +56,7 @@ class Queue:
         self.forgotten = 0
 
     def add(self, review: ReviewView) -> None:
-        """Add a review for people to decide on; nothing changes if it is known already."""
+        """Add a review for people to decide on. Does nothing if it is already known."""
         if review.id in self._reviews:
             return
         self._reviews[review.id] = review
@@ -68,7 +68,7 @@ class Queue:
         self.version += 1
 
     def decide(self, identity: str, decision: Decision | None) -> None:
-        """Set the newest decision on a review, or take it back with None."""
+        """Set the newest decision on a review; None undoes it."""
         decisions = self._decisions if identity in self._reviews else self._early
         decisions.pop(identity, None)
         if decision is not None:
@@ -82,20 +82,20 @@ class Queue:
         return self._reviews.get(identity)
 
     def decision(self, identity: str) -> Decision | None:
-        """The decision on a review, None while it is open."""
+        """The decision on a review; None while it is open."""
         return self._decisions.get(identity)
 
     @property
     def open(self) -> int:
-        """How many reviews wait for a decision."""
+        """The number of reviews that wait for a decision."""
         return len(self._reviews) - len(self._decisions)
 
     def oldest(self) -> int | None:
-        """When the first review was published, in milliseconds since the epoch; None if there is none."""
+        """The publication time of the first review, in milliseconds since the epoch; None if there is none."""
         return min((review.seen for review in self._reviews.values()), default=None)
 
     def waiting(self, wanted: ReviewFilter, most: int) -> list[ReviewView]:
-        """The oldest open reviews that are wanted."""
+        """The oldest open reviews that match the filter, at most `most`."""
         found: list[ReviewView] = []
         for review in self._reviews.values():
             if review.id not in self._decisions and wanted.matches(review):
@@ -105,6 +105,6 @@ class Queue:
         return found
 
     def decided(self, most: int) -> list[tuple[ReviewView, Decision]]:
-        """The latest decisions, newest first."""
+        """The latest decisions, at most `most`, newest first."""
         newest = list(reversed(self._decisions))[:most]
         return [(self._reviews[identity], self._decisions[identity]) for identity in newest]

@@ -1,4 +1,4 @@
-"""What a page shows of an output event, which events a person asked for, and the latest of them. Pure."""
+"""The part of an output event that a page shows, a filter for such events, and the latest of them. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from streamer.labels import LABEL_NAME
 is_label = re.compile(LABEL_NAME).fullmatch
 
 _TEXT_CHARACTERS = 4000  # Of a review that is sent to a browser.
-_FIELD_CHARACTERS = 200  # Of any other field that a stranger wrote.
+_FIELD_CHARACTERS = 200  # Of any other field from the input.
 _EVIDENCE_TOKENS = 64
 _RATE_SECONDS = 5.0
 
 
 class ReviewView(NamedTuple):
-    """An output event, cut to what a page has room for.
+    """An output event, shortened for a page.
 
-    id: `<topic>/<partition>/<offset>` of the source record. name: the id that its author gave it. at: event time, RFC
-    3339. seen: when the event was published, in milliseconds. text: None if the event does not carry its input.
+    id: `<topic>/<partition>/<offset>` of the source record. name: the review's own id. at: event time, RFC
+    3339. seen: when the event was published, in milliseconds. text: None if the event does not include its input.
     """
 
     id: str
@@ -43,14 +43,14 @@ class ReviewView(NamedTuple):
     source: SourcePosition
 
     def as_json(self) -> dict[str, Any]:
-        """For a page; `source` and `model` are for decisions only."""
+        """As JSON for a page, without `source` and `model`, which only decisions need."""
         fields = self._asdict()
         del fields["source"], fields["model"]
         return fields
 
 
 def read_review(record: Record, text_field: str) -> ReviewView | None:
-    """Read an event of the output or the review topic; None for a tombstone, and for what is not such an event."""
+    """Read an event of the output or the review topic; None for a tombstone and for any other value."""
     event = read_result(record.value)
     if event is None or not is_label(event.label):
         return None
@@ -76,14 +76,14 @@ def _short(value: str | None) -> str | None:
 
 
 class ReviewFilter(NamedTuple):
-    """Which events a person wants to see; a field that is None or empty matches all."""
+    """A filter for events. A field that is None or empty matches all."""
 
     label: str | None = None
     group: str | None = None
     text: str = ""
 
     def matches(self, review: ReviewView) -> bool:
-        """Whether the review is one of them. Upper and lower case of the text are the same."""
+        """Whether the review matches. The text is compared without regard to case."""
         if self.label is not None and review.label != self.label:
             return False
         if self.group is not None and review.group != self.group:
@@ -96,32 +96,32 @@ class ReviewFilter(NamedTuple):
 
 
 class Latest:
-    """The newest reviews, numbered as they come. A page remembers a number, so a slow page costs no memory."""
+    """The newest reviews, numbered in order of arrival. A page keeps only a number, so a slow page costs no memory."""
 
     def __init__(self, room: int = 1000) -> None:
         self._reviews: deque[ReviewView] = deque(maxlen=room)
         self.end = 0
 
     def add(self, reviews: Iterable[ReviewView]) -> None:
-        """Add reviews, oldest first. When there is no room, the oldest of all are dropped."""
+        """Add reviews, oldest first. When the limit is reached, the oldest are dropped."""
         for review in reviews:
             self._reviews.append(review)
             self.end += 1
 
     def since(self, number: int, wanted: ReviewFilter, most: int) -> list[ReviewView]:
-        """The wanted reviews from `number` on. If there are more than `most`, an evenly spread sample of them."""
+        """The matching reviews from `number` on. If there are more than `most`, an evenly spaced sample of them."""
         skipped = max(0, number - (self.end - len(self._reviews)))
         found = [review for review in islice(self._reviews, skipped, None) if wanted.matches(review)]
         return found if len(found) <= most else [found[(i + 1) * len(found) // most - 1] for i in range(most)]
 
     def newest(self, wanted: ReviewFilter, most: int) -> list[ReviewView]:
-        """The last `most` wanted reviews, oldest first: what a page starts with."""
+        """The last `most` matching reviews, oldest first, for the start of a page."""
         found = islice((review for review in reversed(self._reviews) if wanted.matches(review)), most)
         return sorted(found, key=lambda review: review.seen)
 
 
 class Rate:
-    """Records a second, from how far the topic's end offsets move. Times are in seconds of any one clock."""
+    """Records a second, from the growth of the topic's end offsets. Times are in seconds of any one clock."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
@@ -136,7 +136,7 @@ class Rate:
             points.popleft()
 
     def value(self) -> float:
-        """Over the last few seconds; 0 before there are two observations."""
+        """The rate over the last few seconds; 0 before there are two observations."""
         if len(self._points) < 2:
             return 0.0
         (begin, first), (end, last) = self._points[0], self._points[-1]

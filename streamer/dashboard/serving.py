@@ -1,4 +1,4 @@
-"""`streamer dashboard`: from its settings to its end."""
+"""`streamer dashboard`: start-up, tasks and shutdown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CLOSE_SECONDS = 3.0
 
 
 async def dashboard(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve the dashboard until SIGINT or SIGTERM; `on_ready` is called with its address once it answers.
+    """Serve the dashboard until SIGINT or SIGTERM. Calls `on_ready` with its address once it is ready.
 
     Raises SettingsError, TopicMissing, BrokerUnreachable and AddressInUse.
     """
@@ -47,11 +47,11 @@ async def dashboard(settings: Settings, on_ready: Callable[[str], None]) -> None
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[str]:
-    """The dashboard, for as long as the block lasts; gives its address.
+    """Runs the dashboard until the block ends; yields its address.
 
     1. Refuse to show reviews to a network without a token.
-    2. Check that the topics exist: a misspelt name is an error now, not a page that stays empty.
-    3. Collect, and serve. From here on the pages say what is away.
+    2. Check that the topics exist: a misspelt name is an error at once, not a page that stays empty.
+    3. Collect, and serve. From here on the pages show what cannot be reached.
     """
     chosen = settings.dashboard
     token = None if chosen.token is None else chosen.token.get_secret_value()
@@ -84,7 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
 
 async def _moderated(settings: Settings) -> bool:
-    """Whether there is a queue. Raises TopicMissing for a topic that must exist, and BrokerUnreachable."""
+    """Whether there is a queue. Raises BrokerUnreachable, and TopicMissing for a topic that must exist."""
     missing = await missing_topics(
         settings.kafka, settings.output.topic, settings.trend_topic, settings.review_topic, settings.verdict_topic
     )
@@ -92,7 +92,7 @@ async def _moderated(settings: Settings) -> bool:
         if topic in missing:
             raise TopicMissing(topic)
     held = [topic for topic in (settings.review_topic, settings.verdict_topic) if topic in missing]
-    # With rules both must exist. Without, the dashboard's settings may just not repeat the workers'.
+    # With rules both must exist. Without, the dashboard's settings may simply not repeat the workers'.
     if held and (settings.moderation.rules or len(held) == 1):
         raise TopicMissing(held[0])
     return not held
@@ -138,15 +138,15 @@ class DecisionPublisher:
         await self._publisher.start(self._topic)
 
     async def stop(self) -> None:
-        """Close the connections, without waiting long for a broker that is away."""
+        """Close the connections, without waiting long for an unreachable broker."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._publisher.stop()
 
     async def publish(self, review: ReviewView, decision: Decision | None) -> None:
-        """Put a decision, or its undo, into the topic, acknowledged. Raises PublishFailed.
+        """Publish a decision, or its undo, and wait for the acknowledgement. Raises PublishFailed.
 
-        What is not acknowledged in time may still arrive: the pages show what is in the topic.
+        A message that is not acknowledged in time may still arrive: the pages show what is in the topic.
         """
         try:
             async with asyncio.timeout(_PUBLISH_SECONDS):

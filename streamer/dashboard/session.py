@@ -1,6 +1,6 @@
-"""What an open page is sent: server-sent events, each made when the one before it has gone out.
+"""The server-sent events of an open page. Each is created after the previous one has been sent.
 
-So a slow page costs nothing but its own delay: no messages are queued for it, it only has a place in the latest
+So a slow page delays only itself: no messages are queued for it, and it keeps only a position in the latest
 reviews.
 """
 
@@ -26,7 +26,7 @@ _GROUPS = 8  # On the live page.
 
 
 async def event_stream(state: DashboardState, query: PageQuery) -> AsyncIterator[bytes]:
-    """The server-sent events of one page, until it is closed or the dashboard ends."""
+    """The server-sent events of one page, until it is closed or the dashboard stops."""
     page = PageSession(state, query)
     state.streams += 1
     try:
@@ -43,7 +43,7 @@ async def event_stream(state: DashboardState, query: PageQuery) -> AsyncIterator
 
 
 class PageSession:
-    """What one page has been sent, so that it is sent only what is new."""
+    """Keeps track of what one page has received, so that it receives only changes."""
 
     def __init__(self, state: DashboardState, query: PageQuery) -> None:
         self._state = state
@@ -79,7 +79,7 @@ class PageSession:
         return parts
 
     def _new_labels(self) -> dict[str, Any]:
-        """The labels, if they have changed: then all rows are sent again, since they have a number for each label."""
+        """The labels, if they have changed. All rows are then sent again, since a row has a count for each label."""
         labels = self._state.page_labels()
         if labels == self._labels:
             return {}
@@ -117,7 +117,7 @@ class PageSession:
 
     def _groups(self, now: float) -> dict[str, Any]:
         query = self._query
-        if query.view == "live":  # There the search is for reviews, not for groups.
+        if query.view == "live":  # On this page the search is for reviews, not for groups.
             query = query._replace(sort="volume", rows=_GROUPS, wanted=query.wanted._replace(text=""))
         groups = charts.table(self._state.trends, query, now, self._names())
         return {"groups": groups, "alerts": self._state.alerts[-4:][::-1]}

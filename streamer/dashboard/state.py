@@ -1,4 +1,4 @@
-"""What the dashboard knows: read by every page, written by the tasks of `collectors`. It lives on one event loop."""
+"""The state of the dashboard: `collectors` write it and every page reads it, on one event loop."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MAX_UNLISTED = 32  # Labels.
 
 @dataclass
 class DashboardState:
-    """The state, and how far it can be trusted.
+    """The collected data, and how complete it is.
 
-    queue: None without moderation. positions: how far the results have been read. faults: by reader, what it cannot
-    reach right now and why. replayed: by reader, the share of the past that it has read; absent once it has read all
-    of it. unlisted: labels that results have had, but no counts yet. stopping: ends the streams. streams: how many are
-    open.
+    queue: None without moderation. positions: the next offsets of the results. faults: by collector, why it cannot read
+    at the moment. replayed: by collector, the share of the old records that it has read; absent once it has read all
+    of them. unlisted: labels of results that have no counts yet. stopping: ends the streams. streams: the number of
+    open ones.
     """
 
     trends: Trends
@@ -42,7 +42,7 @@ class DashboardState:
     streams: int = 0
 
     def labels(self) -> tuple[str, ...]:
-        """All labels that are known, as people read them: the least favourable first."""
+        """All known labels in display order: the least favourable first."""
         listed = self.trends.labels
         if not self.unlisted:
             return ascending(listed)
@@ -50,7 +50,7 @@ class DashboardState:
         return ascending((*(label for label in listed if label != UNCERTAIN), *more, UNCERTAIN))
 
     def page_labels(self) -> dict[str, Any]:
-        """For every page: the labels in order, which of them says that the model does not decide, which is watched."""
+        """For every page: the labels in order, the one for undecided reviews, and the watched one."""
         return {"names": self.labels(), "uncertain": UNCERTAIN, "watched": self.trends.watched}
 
     def add_latest(self, reviews: Iterable[ReviewView]) -> None:
@@ -60,7 +60,7 @@ class DashboardState:
         self.learn(found)
 
     def learn(self, reviews: Iterable[ReviewView]) -> None:
-        """Note labels that are new."""
+        """Remember new labels."""
         new = {review.label for review in reviews}.difference(self.trends.labels, (UNCERTAIN,))
         if new and len(self.unlisted | new) <= _MAX_UNLISTED:
             self.unlisted |= new
@@ -77,12 +77,12 @@ class DashboardState:
         }
 
     def statistics(self) -> list[tuple[str, int]]:
-        """What was done with the counts that workers publish, in words."""
+        """How the counts that workers publish were handled, in words."""
         found = self.trends.statistics
         return [
             ("reviews counted", found.reviews),
             ("of them late", found.late),
-            ("too early, left out", found.early),
+            ("too early, not counted", found.early),
             ("messages", found.messages),
             ("seen before", found.repeated),
             ("counted again", found.undone),
@@ -90,7 +90,7 @@ class DashboardState:
         ]
 
     def detect_anomalies(self) -> None:
-        """Check the minutes that have closed; only once the past has been read, since a minute is checked once."""
+        """Check the minutes that have closed, but only once all old counts are read, since a minute is checked once."""
         if "trends" not in self.replayed:
             self.alerts += [_alert(alert) for alert in self.trends.alerts()]
             del self.alerts[:-_MAX_ALERTS]

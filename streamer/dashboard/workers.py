@@ -13,12 +13,12 @@ Sample = tuple[str, dict[str, str], float]  # Name, labels, value.
 Buckets = dict[float, float]  # Upper bound to the count at or below it.
 
 _KEPT = 300  # Points of a chart.
-_RECENT_SECONDS = 60.0  # What quantiles and shapes are taken over.
+_RECENT_SECONDS = 60.0  # Quantiles and batch sizes cover this long.
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A worker's counters at a time, in seconds since the epoch."""
+    """A worker's counters at one time, which is in seconds since the epoch."""
 
     at: float
     records: dict[str, float]
@@ -38,7 +38,7 @@ class Snapshot:
 
 
 def snapshot(at: float, samples: Iterable[Sample]) -> Snapshot:
-    """From the samples of one page; metrics that it does not have are 0."""
+    """A snapshot from the samples of one page; missing metrics are 0."""
     by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
     for name, labels, value in samples:
         by_name.setdefault(name, []).append((labels, value))
@@ -73,12 +73,12 @@ def snapshot(at: float, samples: Iterable[Sample]) -> Snapshot:
 
 
 def since(earlier: Buckets, later: Buckets) -> Buckets:
-    """The buckets of the observations in between."""
+    """The buckets of the observations between two times."""
     return {bound: count - earlier.get(bound, 0.0) for bound, count in later.items()}
 
 
 def shape(buckets: Buckets) -> list[tuple[str, int]]:
-    """Each bucket's own count, by its upper bound in words."""
+    """Each bucket's own count, with its upper bound as text."""
     bounds, below, found = sorted(buckets), 0.0, []
     for bound in bounds:
         found.append(("more" if bound == float("inf") else f"{bound:g}", int(buckets[bound] - below)))
@@ -98,7 +98,7 @@ class Worker:
     )
 
     def observe(self, now: Snapshot) -> None:
-        """Add a snapshot; counters that have become smaller are those of a new process."""
+        """Add a snapshot. If the counters have become smaller, the process is a new one."""
         if self.snapshots and sum(now.records.values()) < sum(self.snapshots[-1].records.values()):
             self.snapshots.clear()
         self.error = None
@@ -113,11 +113,11 @@ class Worker:
             self.points.append((now.at, rate, now.lag, histogram_quantile(took, 0.5), histogram_quantile(took, 0.95)))
 
     def failed(self, why: str) -> None:
-        """It did not answer."""
+        """The worker did not answer."""
         self.error = why
 
     def as_json(self) -> dict[str, Any]:
-        """For a page: the last minute in figures."""
+        """For a page: figures of the last minute."""
         if not self.snapshots:
             return {"url": self.url, "error": self.error}
         first, last = self.snapshots[0], self.snapshots[-1]
@@ -147,7 +147,7 @@ class Worker:
 
 @dataclass
 class Workers:
-    """All workers of the settings; `version` rises whenever they have been read again."""
+    """All workers of the settings. `version` increases each time they are read."""
 
     workers: list[Worker]
     version: int = 0
@@ -155,7 +155,7 @@ class Workers:
     def points(self, after: float) -> list[list[float | None]]:
         """Time, reviews a second, lag and latencies of all workers together, after a time.
 
-        Workers are read at the same times. Of the latencies, the worst worker's is taken.
+        Workers are read at the same times. A latency is that of the worst worker.
         """
         merged: dict[int, list[tuple[float, float, float, float | None, float | None]]] = {}
         for worker in self.workers:
@@ -168,7 +168,7 @@ class Workers:
         ]
 
     def as_json(self) -> list[dict[str, Any]]:
-        """For a page: a card for each."""
+        """For a page: one entry for each worker."""
         return [worker.as_json() for worker in self.workers]
 
 

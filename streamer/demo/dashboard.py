@@ -1,8 +1,8 @@
-"""`streamer dashboard --demo`: an embedded broker, a worker with trends and moderation, and the dashboard on top.
+"""`streamer dashboard --demo`: an embedded broker, a worker with trends and moderation, and the dashboard.
 
-The samples are published again and again: first, within seconds, twenty minutes of the past by event time, then one by
-one as they would be written. From time to time a bad release causes an alert, reviews of new authors are held for
-moderation, and a few records are broken and become dead letters.
+The samples are published repeatedly: first twenty minutes of past event time within seconds, then one by one in real
+time. From time to time a bad release causes an alert, reviews of new authors are held for moderation, and a few
+records are invalid and become dead letters.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streamer.service.build import load_model
 from streamer.service.worker import work
 from streamer.settings import Settings, load
 
-# One input partition: the past is published in order, so that none of it is late.
+# One input partition, so that past reviews are published in order and none of them is late.
 _TOPICS = {
     "reviews": 1,
     "reviews.dlq": 1,
@@ -48,8 +48,8 @@ _PAST_SECONDS = 1200
 _RATE = 15.0  # Reviews a second, on average.
 _INCIDENT_GROUP = "app-stridelog"
 _INCIDENT_INTERVAL, _INCIDENT_SECONDS = 840, 150
-_INCIDENT_SHARE = 0.45  # Of the reviews meanwhile: the group's least favourable ones.
-_MAX_AHEAD = 2000  # Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
+_INCIDENT_SHARE = 0.45  # The share of the group's least favourable reviews during an incident.
+_MAX_AHEAD = 2000  # Rows published but not yet labelled: the embedded broker keeps at most 5 MB a partition.
 _NEW_AUTHOR_SHARE = 0.006
 _BROKEN_SHARE = 0.002
 _BROKEN = [b'{"id": 7', b'{"id": "a review without its text"}', b"\xff\xfe", b'"a string"']
@@ -58,7 +58,7 @@ _CHUNK = 200
 
 
 async def demonstrate(on_ready: Callable[[str], None], port: int | None = None) -> None:
-    """Run it all until Ctrl-C; `on_ready` is called with the address. port: of the dashboard; unset, the settings'.
+    """Run until Ctrl-C; `on_ready` is called with the address. port: of the dashboard; by default the settings'.
 
     Raises BrokerError, ModelError, AddressInUse, and what `service.worker.work` raises.
     """
@@ -104,12 +104,12 @@ def _settings(bootstrap: str, port: int | None) -> Settings:
 
 
 async def _produce(settings: Settings, metrics: Metrics) -> None:
-    """Publish the past as fast as it is labelled, then go on in real time."""
+    """Publish past reviews as fast as they are labelled, then continue in real time."""
     publisher = Publisher(settings.kafka, "none")
     await publisher.start(settings.input.topic)
     produced, pending = 0, list[bytes]()
     try:
-        # The same choice of reviews each time, for a demo.
+        # A fixed seed: the demo chooses the same reviews each time.
         for at, values in _stream(random.Random(7), time.time() - _PAST_SECONDS):  # noqa: S311
             pending += values
             if at < time.time() - 1 and len(pending) < _CHUNK:
@@ -130,7 +130,7 @@ def _done(metrics: Metrics) -> float:
 
 
 def _stream(rng: random.Random, start: float) -> Iterator[tuple[float, list[bytes]]]:
-    """Without an end: the time of each step from `start` on, and the values that are written in it."""
+    """An endless stream: the time of each step from `start` on, and the values that are written in it."""
     all_samples = samples()
     bad = [sample for sample in all_samples if sample["group"] == _INCIDENT_GROUP and sample["expected"] == _WORST]
     at, due, number = start, 0.0, 0
@@ -148,7 +148,7 @@ def _stream(rng: random.Random, start: float) -> Iterator[tuple[float, list[byte
 
 
 def _is_incident(elapsed: float) -> bool:
-    """Whether an incident goes on so many seconds after the start; the first one ends after one interval."""
+    """Whether there is an incident `elapsed` seconds after the start; the first one ends after one interval."""
     in_window = (elapsed + _INCIDENT_SECONDS) % _INCIDENT_INTERVAL < _INCIDENT_SECONDS
     return in_window and elapsed > _INCIDENT_INTERVAL / 2
 

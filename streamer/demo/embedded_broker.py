@@ -1,17 +1,17 @@
 """The embedded broker: a small in-memory Kafka for the demo and for tests without Docker or Java.
 
-It is the mock cluster of librdkafka, which the optional dependency confluent-kafka carries, in a child
-process: one node on a loopback port, speaking the real wire protocol. Measured with aiokafka 0.14 and
+It is the mock cluster of librdkafka, which the optional dependency confluent-kafka includes, in a child
+process: one node on a loopback port, with the real wire protocol. Measured with aiokafka 0.14 and
 librdkafka 2.16, it has topics, plain and idempotent producers, every compression, headers, timestamps,
 consumer groups of one member and committed offsets. It lacks
 
-- retention: it keeps about the last 5 MB of each partition, in memory; for a consumer that is further behind,
+- retention: it keeps about the last 5 MB of each partition in memory; for a consumer that is further behind,
   offsets are out of range;
 - duplicate detection: idempotent producers are accepted, but a batch sent twice is stored twice;
 - rebalancing: a second aiokafka member gets `InvalidRequestError`, and commits are refused while it joins;
 - transactions (nothing is isolated or fenced), the admin API, lookup of offsets by time, security.
 
-Topics that are created on first use have four partitions.
+Topics created on first use have four partitions.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class EmbeddedBroker:
             AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
 
     `topics` maps the topics to create at the start to their number of partitions. Entering raises BrokerError if
-    confluent-kafka is missing or the broker does not answer within `start_timeout_s`. The child has a session of its
-    own: a Ctrl-C at the terminal does not reach it, so that the parent can still drain. It ends when the parent and
+    confluent-kafka is missing or the broker does not answer within `start_timeout_s`. The child has its own
+    session: a Ctrl-C at the terminal does not reach it, so that the parent can still drain. It ends when the parent and
     all processes that were forked from it without exec have ended, even by kill -9. Not thread-safe.
     """
 
@@ -86,7 +86,7 @@ class EmbeddedBroker:
             raise BrokerError(
                 "the embedded broker needs confluent-kafka: python -m pip install 'sentiment-streamer[demo]'"
             )
-        # -P keeps this file's folder off the child's path: none of its modules may hide one of a library.
+        # -P keeps this file's folder off the child's path: its modules must not shadow a library's.
         self._child = subprocess.Popen(  # noqa: S603 -- this very file, and no shell
             [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
@@ -137,7 +137,7 @@ class EmbeddedBroker:
         self._bootstrap, self._unread = "", b""
         if child is None:
             return
-        with child:  # Closes the pipes: the child ends at the end of its input.
+        with child:  # Closes the pipes; the child ends when its input ends.
             cast(IO[bytes], child.stdin).close()
             try:
                 child.wait(_STOP_TIMEOUT_S)
@@ -148,8 +148,8 @@ class EmbeddedBroker:
 def _librdkafka() -> ctypes.CDLL:
     """librdkafka as confluent-kafka has loaded it, with the signatures of rdkafka.h and rdkafka_mock.h.
 
-    The C interface, because nothing else creates a topic with a chosen number of partitions: the mock cluster
-    knows no CreateTopics request, and confluent-kafka's own switch (`test.mock.num.brokers`) no such setting.
+    Uses the C interface, because only it can create a topic with a chosen number of partitions: the mock cluster
+    has no CreateTopics request, and confluent-kafka's own option (`test.mock.num.brokers`) has no such setting.
     """
     from confluent_kafka import cimpl
 
@@ -192,7 +192,7 @@ def _serve() -> None:
         request = json.loads(line)
         code = kafka.rd_kafka_mock_topic_create(cluster, request["topic"].encode(), request["partitions"], 1)
         print(json.dumps({"error": kafka.rd_kafka_err2str(code).decode()} if code else {}), flush=True)
-    os._exit(0)  # No orderly end: everything is in memory, and clients may still be connected.
+    os._exit(0)  # No clean-up: everything is in memory, and clients may still be connected.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`streamer demo`: the main job on an embedded broker: reviews in, labels out, a summary at the end."""
+"""`streamer demo`: the service on an embedded broker: reviews in, labels out, a summary at the end."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from streamer.settings import Settings, load
 
 _TOPICS = {"reviews": 4, "reviews.labelled": 4, "reviews.dlq": 1, "reviews.held": 4}
 _CHUNK = 200
-# Rows published and not yet labelled: the embedded broker keeps no more than 5 MB a partition.
+# Rows published but not yet labelled: the embedded broker keeps at most 5 MB a partition.
 _MAX_AHEAD = 2000
-_SHOWN_CHARACTERS = 120  # Of a review: more than a line holds.
+_SHOWN_CHARACTERS = 120  # Of a review: more than fits on a line.
 
 
 async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> None:
-    """Label a file's reviews through Kafka; without a file, the samples that come along.
+    """Label a file's reviews through Kafka; by default the bundled samples.
 
-    rows: how many results to show. keep: go on until Ctrl-C, and label what others produce meanwhile.
+    rows: how many results to show. keep: keep running until Ctrl-C, and label reviews that others produce.
     Raises FileError, BrokerError, ModelError, and what `service.worker.work` raises.
     """
     console = Console()
@@ -74,9 +74,9 @@ def _settings(bootstrap: str, text_column: str) -> Settings:
 async def _label(
     settings: Settings, model: Model, metrics: Metrics, values: Iterator[bytes], screen: _Screen, *, keep: bool
 ) -> None:
-    """Run the service as `streamer run` does, feed its input topic, show its output topic.
+    """Run the service as `streamer run` does, fill its input topic, show its output topic.
 
-    Ends when the last row is labelled and shown, or at a signal, which the service answers by draining.
+    Ends when the last row is labelled and shown, or at a signal, on which the service drains.
     """
     started: asyncio.Future[Pipeline] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
@@ -112,7 +112,7 @@ async def _show(settings: Settings, metrics: Metrics, values: Iterator[bytes], s
 
 
 async def _produce(settings: Settings, metrics: Metrics, values: Iterator[bytes], screen: _Screen) -> None:
-    """Publish the rows to the input topic, never too far ahead of the service."""
+    """Publish the rows to the input topic, with a limit on how far ahead of the service."""
     publisher = Publisher(settings.kafka, "none")
     await publisher.start(settings.input.topic)
     screen.started = time.perf_counter()
@@ -130,7 +130,7 @@ async def _produce(settings: Settings, metrics: Metrics, values: Iterator[bytes]
 
 @dataclass
 class _Screen:
-    """What is shown and counted; texts are escaped, and control characters do not reach the terminal."""
+    """Shows and counts results. Texts are escaped, and control characters are removed."""
 
     console: Console
     rows: int
@@ -146,7 +146,7 @@ class _Screen:
         return label_colours(self.label_set.columns)
 
     def show(self, records: list[Record]) -> None:
-        """Count all results, and show them until `rows` are shown."""
+        """Count all results, and show the first `rows` of them."""
         for record in records:
             if (result := read_result(record.value)) is None:
                 continue
@@ -179,7 +179,7 @@ def _line(result: Result, text: str, colour: str) -> Table:
 
 def _hint(settings: Settings) -> str:
     return (
-        "\nThe service goes on until Ctrl-C. From another terminal:\n"
+        "\nThe service keeps running until Ctrl-C. From another terminal:\n"
         f"  STREAMER_KAFKA__BOOTSTRAP_SERVERS={settings.kafka.bootstrap_servers} streamer produce FILE\n"
     )
 
@@ -217,6 +217,6 @@ def _value(metrics: Metrics, name: str, **labels: str) -> float:
 
 
 def _latency(metrics: Metrics, share: float) -> float:
-    """Seconds that this share of the records took at most."""
+    """The quantile of the latency in seconds."""
     samples = [s for family in metrics.latency.collect() for s in family.samples if s.name.endswith("_bucket")]
     return histogram_quantile({float(sample.labels["le"]): sample.value for sample in samples}, share) or 0.0

@@ -1,4 +1,4 @@
-"""The sample reviews that come along: each with its group, language and kind, and the label its author expects."""
+"""The bundled sample reviews: each with its group, language and kind, and the label that its author expects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ SAMPLES = Path(__file__).with_name("samples.jsonl")
 
 
 def samples() -> list[dict[str, Any]]:
-    """All of them."""
+    """All samples."""
     return [orjson.loads(line) for line in SAMPLES.read_bytes().splitlines() if line.strip()]
 
 
 def sample_texts() -> list[str]:
-    """The texts of all of them."""
+    """The texts of all samples."""
     return [sample["text"] for sample in samples()]

@@ -1,1 +1,1 @@
-"""Tables as records, and results as lines: labelling without Kafka, and reading what goes into it."""
+"""Reads files as records and writes results as lines: for labelling without Kafka, and for files sent to Kafka."""

@@ -1,4 +1,4 @@
-"""Rows that a thread reads ahead, passed on at a limited rate."""
+"""Reads rows ahead in a thread and passes them on at a limited rate."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Value = TypeVar("Value")
 
 
 class TokenBucket:
-    """How many rows may be sent now, at `rate` a second on average. Pure: callers pass a monotonic time in seconds."""
+    """Limits rows to `rate` a second on average. Pure: callers pass a monotonic time in seconds."""
 
     def __init__(self, rate: float, now: float) -> None:
-        """A rate of 0 is no limit. After a delay up to a burst more may be sent, so that the average is kept."""
+        """A rate of 0 means no limit. After a delay, up to one more burst may be sent to keep the average."""
         self._rate = rate
         self._burst = max(1.0, rate * _BURST_SECONDS)
         self._tokens = 1.0
         self._filled_at = now
 
     def take(self, wanted: int, now: float) -> int:
-        """Take tokens for up to `wanted` rows; returns for how many there were tokens."""
+        """Take tokens for up to `wanted` rows; returns the number of tokens taken."""
         if not self._rate:
             return wanted
         self._tokens = min(2 * self._burst, self._tokens + (now - self._filled_at) * self._rate)
@@ -51,14 +51,14 @@ class TokenBucket:
 
 
 class Interruptible(io.RawIOBase):
-    """A file that ends when `stopped` is set. Nothing else could end a thread that waits for a pipe."""
+    """A file that ends when `stopped` is set. A thread that waits for a pipe cannot be ended in any other way."""
 
     def __init__(self, file: int, stopped: threading.Event) -> None:
         self._file = file
         self._stopped = stopped
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
@@ -70,7 +70,7 @@ class Interruptible(io.RawIOBase):
 
 
 async def in_thread(work: Callable[[], Value], stopped: threading.Event) -> Value:
-    """Run `work` in a thread. When cancelled, set `stopped`, which must end the work, and wait for that."""
+    """Run `work` in a thread. On cancellation, set `stopped`, which must end the work, and wait for its end."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)
@@ -81,20 +81,20 @@ async def in_thread(work: Callable[[], Value], stopped: threading.Event) -> Valu
 
 
 class ReadAhead:
-    """Batches of rows of an iterator that may block, as a pipe's does: no row waits for the next one to be read.
+    """Batches of rows from an iterator that may block, such as a pipe's. No row waits until the next one is read.
 
     At most 2,000 rows are read ahead.
     """
 
     def __init__(self, rows: Iterator[bytes], rate: float, stopped: threading.Event) -> None:
-        """`rate` is in rows a second; 0 is no limit. Reading ends when `stopped` is set, and sets it at the end."""
+        """`rate` is in rows a second; 0 means no limit. Reading ends when `stopped` is set, and sets it at its end."""
         self._rows = rows
         self._bucket = TokenBucket(rate, time.monotonic())
         self._read: queue.Queue[bytes] = queue.Queue(_MAX_ROWS_AHEAD)
         self._stopped = stopped
 
     async def read(self) -> None:
-        """Read to the end, beside `batches`; raises what the iterator raises."""
+        """Read to the end, concurrently with `batches`. Raises what the iterator raises."""
         try:
             await in_thread(self._fill, self._stopped)
         finally:
@@ -129,7 +129,7 @@ class ReadAhead:
         """At least one row; none after the last."""
         rows: list[bytes] = []
         while not rows:
-            ended = self._stopped.is_set()  # Before the look into the queue, which then has all that was read.
+            ended = self._stopped.is_set()  # Before reading the queue, which then holds every row that was read.
             try:
                 rows.append(self._read.get(timeout=_STOP_CHECK_SECONDS))
             except queue.Empty:

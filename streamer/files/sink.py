@@ -1,4 +1,4 @@
-"""Results as lines of JSON."""
+"""Writes results as lines of JSON."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class LineSink:
         self.lines = 0
 
     async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Rows are read from the first on."""
+        """Empty: reading starts at the first row."""
         return {}
 
     async def revoked(self, _: Sequence[TopicPartition]) -> None:
-        """What is written stays."""
+        """Does nothing: written lines stay."""
 
     async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
-        """Write the messages; they are written when it returns. Raises FileError if that fails."""
+        """Write the messages before returning. Raises FileError if that fails."""
         lines = [_line(message) for message in messages]
         try:
             await asyncio.to_thread(self._output.write, b"".join(lines))
@@ -61,7 +61,7 @@ def _line(message: Message) -> bytes:
 
 @contextlib.contextmanager
 def open_output(path: str) -> Iterator[IO[bytes]]:
-    """A file that appears under its name only when it is complete; standard output for `-`. Raises FileError."""
+    """A file that gets its name only when it is complete; standard output for `-`. Raises FileError."""
     if path == "-":
         try:
             yield sys.stdout.buffer
@@ -83,7 +83,7 @@ def _flush_standard_output() -> None:
     try:
         sys.stdout.buffer.flush()
     except OSError as error:
-        # The interpreter flushes again when it ends: that would fail as well, and change the exit code.
+        # The interpreter flushes again at exit: that would also fail, and change the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _cannot_write(error) from None
 

@@ -1,4 +1,4 @@
-"""The rows of a file as records of one partition."""
+"""Reads the rows of a file as records of one partition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POLL_ROWS = 1000
 
 
 def overrides_for_rows(text_column: str) -> dict[str, Any]:
-    """The settings that labelling a file needs, whatever the others are for Kafka."""
+    """The settings for labelling a file, which replace those for Kafka."""
     return {
         "input": {"format": "json", "text_field": text_column},
         # A file is labelled to its end, however many of its rows are bad.
@@ -32,7 +32,7 @@ def overrides_for_rows(text_column: str) -> dict[str, Any]:
 async def open_source(path: str, format: str | None, text_column: str) -> AsyncIterator[RowSource | None]:
     """The rows of a file or, for `-`, of standard input; None if there are none.
 
-    The first row has been read by then, so that a wrong column is reported at once. Raises FileError.
+    Reads the first row before it yields, so that a wrong column is reported at once. Raises FileError.
     """
     stopped = threading.Event()
     stream, format = open_rows(path, format)
@@ -52,7 +52,7 @@ async def open_source(path: str, format: str | None, text_column: str) -> AsyncI
 
 
 class RowSource:
-    """Values as records of one partition; their offsets are the rows' numbers from 0. Implements `ports.Source`."""
+    """Values as records of one partition, with row numbers from 0 as offsets. Implements `ports.Source`."""
 
     def __init__(self, values: Iterator[bytes], name: str, created_ms: int) -> None:
         """`name` is the topic of the records, `created_ms` their timestamp in milliseconds since the epoch."""
@@ -63,7 +63,7 @@ class RowSource:
         self._paused = False
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]] | None:
-        """Up to a thousand rows; None after the last."""
+        """Up to a thousand rows; None after the last row."""
         if self._paused:
             await asyncio.sleep(wait)
             return {}
@@ -84,7 +84,7 @@ class RowSource:
         return 1
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Do nothing: rows are only read in order."""
+        """Does nothing: rows are only read in order."""
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """Empty: rows have no gaps."""

@@ -1,4 +1,4 @@
-"""Rows of csv and jsonl files, `.gz` or not, and of standard input."""
+"""Reads rows of csv and jsonl files, compressed (`.gz`) or not, and of standard input."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import orjson
 
 from streamer.formats.text import BOM
 
-# csv's own limit is 128 KiB a field, less than a long review may have.
+# csv's own limit is 128 KiB a field, and a long review may be larger.
 _MAX_FIELD_BYTES = 1 << 27
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 class FileError(Exception):
-    """A file cannot be used; the message says why, and what was found instead."""
+    """A file cannot be used. The message gives the reason, and what was found instead."""
 
 
 def open_rows(path: str, format: str | None = None) -> tuple[IO[bytes], str]:
     """Open a file, `.gz` or not, or standard input for `-`; returns the stream and its format, csv or jsonl.
 
-    Raises FileError if it is missing, or if neither its name nor `format` says what it is.
+    Raises FileError if it is missing, or if neither its name nor `format` gives the format.
     """
     suffix = Path(path.removesuffix(".gz")).suffix.lower()
     format = format or _FORMATS.get(suffix) or ("jsonl" if path == "-" else None)
@@ -40,7 +40,7 @@ def open_rows(path: str, format: str | None = None) -> tuple[IO[bytes], str]:
         return sys.stdin.buffer, format
     try:
         if path.endswith(".gz"):
-            return gzip.open(path), format  # type: ignore[return-value]  # It reads like any stream.
+            return gzip.open(path), format  # type: ignore[return-value]  # It can be read like any stream.
         return Path(path).open("rb"), format
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
@@ -49,13 +49,13 @@ def open_rows(path: str, format: str | None = None) -> tuple[IO[bytes], str]:
 def read_values(stream: IO[bytes], format: str, text_column: str, name: str) -> Iterator[bytes]:
     """The value of each row as JSON: a csv row becomes an object of its columns, a jsonl line is passed on unchanged.
 
-    So are lines that are not JSON: they become dead letters, as they would from Kafka. Blank lines are not rows.
-    Raises FileError if the header of a csv, or the first object, lacks the column.
+    Lines that are not JSON are passed on too: they become dead letters, as from Kafka. Blank lines are not rows.
+    Raises FileError if the csv header, or the first object, lacks the column.
     """
     read = _csv_values if format == "csv" else _lines
     try:
         yield from read(stream, text_column, name)
-    except (OSError, EOFError, zlib.error) as error:  # A broken .gz, a disk that fails.
+    except (OSError, EOFError, zlib.error) as error:  # A damaged .gz, or a failing disk.
         raise FileError(f"{name}: {error}") from None
 
 
@@ -84,7 +84,7 @@ def _csv_values(stream: IO[bytes], text_column: str, name: str) -> Iterator[byte
         if text_column not in columns:
             raise _no_column(name, text_column, columns)
         for row in reader:
-            # Cells beyond the header have no name; missing ones no value.
+            # Cells beyond the header have no name; missing cells have no value.
             yield _json_object({key: cell for key, cell in row.items() if isinstance(key, str)})
     except csv.Error as error:
         raise FileError(f"{name}: line {reader.line_num}: {error}") from None
@@ -99,5 +99,5 @@ def _no_column(name: str, text_column: str, columns: Iterable[str]) -> FileError
 def _json_object(row: Mapping[str, str | None]) -> bytes:
     try:
         return orjson.dumps(row)
-    except TypeError:  # Not UTF-8 in the file, so not in the value either: the decoder will say so.
+    except TypeError:  # Not UTF-8 in the file, so not in the value either: the decoder will report it.
         return json.dumps(row, ensure_ascii=False).encode(errors="surrogateescape")

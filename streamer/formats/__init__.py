@@ -1,1 +1,1 @@
-"""What is read and published, as bytes: `decode` and `encode`, and the formats that they are made of. Pure."""
+"""Converts between bytes and events: `decode`, `encode`, and the formats that they use. Pure."""

@@ -1,6 +1,6 @@
-"""The AsyncAPI 3.0 document of the topics: what the service and its commands receive and send.
+"""The AsyncAPI 3.0 document of the topics: the messages that the service and its commands receive and send.
 
-It is committed under docs/; `python docs/generate.py` writes it, and tests hold it and the code together.
+It is committed under docs/. `python docs/generate.py` writes it, and tests check that it matches the code.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def asyncapi(
     verdict_topic: str,
     trend_topic: str,
 ) -> dict[str, Any]:
-    """The AsyncAPI 3.0 document of the service: what it receives, what it sends, and where."""
+    """The AsyncAPI 3.0 document of the service: the messages it receives and sends, and their topics."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Sentiment streamer",
             "version": "1.0.0",  # Of the messages, not of the program.
-            "description": "Reviews come in; each leaves with a sentiment label, in order, or as a dead letter.",
+            "description": "Labels each review with its sentiment, in order, or publishes it as a dead letter.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -43,12 +43,12 @@ def asyncapi(
             ),
             "output": _channel(
                 output_topic,
-                "Results (`output.topic`): the review's key, and order within each of its partitions.",
+                "Results (`output.topic`), with the review's key and in the order of each input partition.",
                 ("labelledReview", "labelledTombstone"),
             ),
             "deadLetters": _channel(
                 dead_letter_topic,
-                "Records that cannot be labelled (`dead_letters.topic`), untouched but for `dlq.*` headers.",
+                "Records that cannot be labelled (`dead_letters.topic`), unchanged except for added `dlq.*` headers.",
                 ("deadLetter",),
             ),
             "held": _channel(
@@ -58,16 +58,16 @@ def asyncapi(
             ),
             "verdicts": _channel(
                 verdict_topic,
-                "What people decide on them (`moderation.verdict_topic`), by the review's identity: the newest counts.",
+                "People's decisions on them (`moderation.verdict_topic`), by the review's identity: the newest counts.",
                 ("verdict", "undoneVerdict"),
             ),
             "trends": _channel(
                 trend_topic,
-                "Counts of results (`trends.topic`), with `trends.enabled`: the input's partition, in its order.",
+                "Counts of results (`trends.topic`), with `trends.enabled`, in the order of each input partition.",
                 ("trendCounts",),
             ),
-            # Null, because by default there is no such topic: AsyncAPI means by it that the address is not known.
-            "alerts": _channel(None, "What `streamer trends` finds (`trends.alert_topic`).", ("trendAlert",)),
+            # By default there is no such topic. In AsyncAPI null means that the address is not known.
+            "alerts": _channel(None, "Alerts of `streamer trends` (`trends.alert_topic`).", ("trendAlert",)),
         },
         "operations": {
             "receiveReviews": _operation("receive", "input", ("review", "reviewText", "cloudEvent", "tombstone")),
@@ -108,22 +108,22 @@ def _messages() -> dict[str, Any]:
         "tombstone": _message("A null value: deletes its key.", json, "Tombstone"),
         "labelledReview": _message("The result of a review.", json, "LabelledReview", "ResultHeaders"),
         "labelledTombstone": _message(
-            "The answer to a tombstone, with the same key: a compacted output stays right.",
+            "The result of a tombstone, with the same key: a compacted output stays correct.",
             json,
             "Tombstone",
             "ResultHeaders",
         ),
         "deadLetter": _message(
-            "The record as it was read, and why it cannot be labelled.",
+            "The record as it was read, and the reason why it cannot be labelled.",
             "application/octet-stream",
             "DeadLetter",
             "DeadLetterHeaders",
         ),
         "verdict": _message("A person's decision on a review.", json, "ModerationDecision", "VerdictHeaders"),
-        "undoneVerdict": _message("A null value: takes the decision back.", json, "Tombstone", "VerdictHeaders"),
+        "undoneVerdict": _message("A null value: undoes the decision.", json, "Tombstone", "VerdictHeaders"),
         "trendCounts": _message("Counts of a range of offsets.", json, "TrendCounts", "TrendHeaders"),
         "trendAlert": _message(
-            "A group's share of a label has left its usual band, or is back.", json, "TrendAlert", "AlertHeaders"
+            "A group's share of a label has left its usual band, or is back in it.", json, "TrendAlert", "AlertHeaders"
         ),
     }
 
@@ -171,7 +171,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _headers(properties: Mapping[str, Any], required: bool = False) -> dict[str, Any]:
-    """Header schemas are open: the record's own headers are carried through."""
+    """Header schemas are open: the record's own headers are passed on."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -179,19 +179,19 @@ def _headers(properties: Mapping[str, Any], required: bool = False) -> dict[str,
     }
 
 
-# Any field but the text may be missing; the names are settings, here with their defaults.
+# Any field but the text may be missing. The names are settings; these are the defaults.
 _REVIEW: dict[str, Any] = {
     "type": "object",
     "description": "The fields' paths are settings (`input.*_field`); other fields are ignored.",
     "required": ["text"],
     "properties": {
         "text": {"type": "string", "description": f"The review; blank ones are labelled `{UNCERTAIN}`."},
-        "id": {"description": "A string, number or boolean; anything else counts as none."},
+        "id": {"description": "A string, number or boolean; any other value is ignored."},
         "event_time": {
             "type": ["string", "number"],
-            "description": "RFC 3339, or milliseconds since the epoch; else the record's timestamp is used.",
+            "description": "RFC 3339, or milliseconds since the epoch; otherwise the record's timestamp is used.",
         },
-        "group": {"description": "What reviews are counted by: a string, number or boolean."},
+        "group": {"description": "The group that the review is counted in: a string, number or boolean."},
     },
 }
 
@@ -213,7 +213,7 @@ _RESULT_HEADERS: dict[str, Any] = {
     "ce_specversion": {"const": "1.0"},
     "ce_id": {
         "type": "string",
-        "description": "`<topic>/<partition>/<offset>` of the source record: the same whenever it is read again.",
+        "description": "`<topic>/<partition>/<offset>` of the source record: the same each time it is read.",
     },
     "ce_source": {"type": "string", "description": "`kafka://<topic>` of the source record."},
     "ce_type": {"const": RESULT_TYPE.decode()},
@@ -232,8 +232,8 @@ _DEAD_LETTER_HEADERS: dict[str, Any] = {
 }
 
 _DECISION_HEADERS: dict[str, Any] = _RESULT_HEADERS | {
-    "ce_id": {"type": "string", "description": "The review's identity, and when it was decided in milliseconds."},
+    "ce_id": {"type": "string", "description": "The review's identity, and the time of the decision in milliseconds."},
     "ce_type": {"const": DECISION_TYPE.decode()},
     "ce_subject": {"type": "string", "description": "The review's identity, which is also the key."},
-    "ce_time": {"type": "string", "format": "date-time", "description": "When it was decided."},
+    "ce_time": {"type": "string", "format": "date-time", "description": "The time of the decision."},
 }

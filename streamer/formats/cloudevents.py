@@ -1,4 +1,4 @@
-"""CloudEvents 1.0: both content modes on input, binary mode for what we publish."""
+"""CloudEvents 1.0: both content modes on input, binary mode on output."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from streamer.formats.json import parse_json
 from streamer.formats.value import InvalidRecord
 
 STRUCTURED = b"application/cloudevents+json"
-# The types of what we publish; trends have their own.
+# The types of published events; trends have their own.
 RESULT_TYPE = b"review.sentiment.labelled.v1"
 DECISION_TYPE = b"review.moderation.verdict.v1"
 
 
 def unwrap(headers: Headers, value: bytes) -> tuple[Mapping[str, str], Any]:
-    """The event's `id` and `time`, and its data: bytes that are still to be decoded, or parsed JSON.
+    """The event's `id` and `time`, and its data: either bytes to be decoded or parsed JSON.
 
-    A record that is no CloudEvent has neither attribute, and its value as data. Raises InvalidRecord for a broken
+    A record that is not a CloudEvent has neither attribute; its value is the data. Raises InvalidRecord for an invalid
     structured event.
     """
     attributes: dict[str, str] = {}
@@ -47,14 +47,14 @@ def _structured(value: bytes) -> tuple[Mapping[str, str], Any]:
 
 
 def without_cloudevent(headers: Headers) -> Headers:
-    """A record's own headers: the source event's attributes would contradict the result's."""
+    """A record's headers without the source event's attributes, which would contradict the result's."""
     if not headers:
         return ()
     return tuple([header for header in headers if not header[0].startswith("ce_") and header[0] != "content-type"])
 
 
 def cloudevent_headers(identity: bytes, topic: str, event_type: bytes, time: str) -> Headers:
-    """The headers of a CloudEvent that we publish; `topic` is the source's, `time` as RFC 3339."""
+    """The headers of a CloudEvent that we publish. `topic`: the source's. `time`: in RFC 3339."""
     return (
         ("ce_specversion", b"1.0"),
         ("ce_id", identity),

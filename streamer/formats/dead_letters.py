@@ -1,4 +1,4 @@
-"""Dead letters: their message, what it was made of, and how many of them are too many."""
+"""Dead letters: creates their messages, restores the original headers, and limits their share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PREFIX = "dlq."
 
 
 def dead_letter_message(letter: DeadLetter, topic: str, group_id: str, now: int) -> Message:
-    """The record untouched, with `dlq.*` headers that say why it is here and where it was.
+    """The record unchanged, with `dlq.*` headers for the reason and the source position.
 
-    Its timestamp is now: under the record's own, retention could delete an old one as soon as it is written.
+    Its timestamp is `now`: with the record's own, retention could delete an old record as soon as it is written.
     """
     record = letter.record
     added = {
@@ -29,21 +29,21 @@ def dead_letter_message(letter: DeadLetter, topic: str, group_id: str, now: int)
 
 
 def original(headers: Headers) -> Headers:
-    """The headers that a dead letter's record had: those that a replay publishes."""
+    """The headers of the original record, which a replay publishes."""
     return tuple((name, content) for name, content in headers if not name.startswith(_PREFIX))
 
 
 class DeadLetterLimit:
-    """Whether too many of the latest records were invalid: a bad deploy upstream must not drain a topic."""
+    """Limits the share of invalid records among the latest: a bad deployment upstream must not drain a topic."""
 
     def __init__(self, max_ratio: float, window: int) -> None:
-        """`max_ratio` of the last `window` records; a ratio of 1 switches the limit off."""
+        """At most `max_ratio` of the last `window` records may be invalid; 1 turns the limit off."""
         self._max_ratio = max_ratio
         self._invalid: deque[bool] = deque(maxlen=window)
         self._count = 0
 
     def observe(self, invalid: bool) -> bool:
-        """Count a record; True when the limit is exceeded from this record on."""
+        """Count a record; True if the limit is now exceeded."""
         latest = self._invalid
         full = len(latest) == latest.maxlen
         if full:

@@ -1,4 +1,4 @@
-"""Results, tombstones and dead letters to messages."""
+"""Encodes results, tombstones and dead letters as messages."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from streamer.formats.json import JSON
 from streamer.formats.times import rfc3339
 from streamer.formats.value import ValueFormat
 
-# Trends count a longer group under its first characters: what a group costs them has to have a bound.
+# Trends count a longer group under its first characters, so that the size of a group is bounded.
 MAX_GROUP = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """Encodes what is published; all times are in milliseconds since the epoch.
+    """Encodes messages to publish. All times are in milliseconds since the epoch.
 
-    value_format: the Decoder's, for results that carry their input. review_topic: where results that moderation does
-    not allow go as well, with their input; None, nowhere.
+    value_format: the Decoder's, for results that include their input. review_topic: for a copy of results that
+    moderation does not allow, with their input; None for no copy.
     """
 
     topic: str
@@ -48,7 +48,7 @@ class Encoder:
     review_topic: str | None = None
 
     def labelled(self, review: Review, prediction: Prediction, now: int, result: RuleResult | None = None) -> Outgoing:
-        """The output event of a review; `result` is what moderation decided, None where it has no rules."""
+        """The output event of a review. `result`: moderation's decision, None if there are no rules."""
         record = review.record
         labelled_at = rfc3339(now)
         event = self.event(review, prediction, labelled_at, result)
@@ -106,7 +106,7 @@ class Encoder:
         return self.value_format.to_json(record.value or b"")
 
     def tombstone(self, tombstone: Tombstone, now: int) -> Outgoing:
-        """A tombstone with the same key, so that a compacted output topic stays right."""
+        """A tombstone with the same key, so that a compacted output topic stays correct."""
         record = tombstone.record
         message = Message(self.topic, record.key, None, _headers(record, rfc3339(now)), now, record.partition)
         return Outgoing(Outcome.TOMBSTONE, message)

@@ -1,4 +1,4 @@
-"""Values that are JSON objects, and what stands in them."""
+"""Values that are JSON objects, and access to their fields."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class JsonFormat:
         return Fields(text, data)
 
     def to_json(self, value: bytes) -> Any:
-        """The value byte for byte: to write it anew would change numbers, and fail where it nests deeply."""
+        """The value byte for byte: encoding it again would change numbers, and fail for deep nesting."""
         return orjson.Fragment(value.removeprefix(BOM))
 
 
@@ -49,14 +49,14 @@ def parse_json(value: bytes) -> Any:
     try:
         return orjson.loads(value.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
-        decode_utf8(value)  # Where the value is not UTF-8, that is the better reason.
+        decode_utf8(value)  # If the value is not UTF-8, that is the better reason.
         reason = Reason.LONE_SURROGATE if "surrogate" in str(error) else Reason.NOT_JSON
-        # The position, not orjson's message: nothing of the review may get into a log.
+        # The position, not orjson's message: no part of the review may get into a log.
         raise InvalidRecord(reason, f"line {error.lineno} column {error.colno}") from None
 
 
 def field_at_path(values: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; MISSING where there is none."""
+    """The value at a dotted path; MISSING if there is none."""
     if "." not in path:
         return values.get(path, MISSING)
     found: Any = values
@@ -68,7 +68,7 @@ def field_at_path(values: Mapping[str, Any], path: str) -> Any:
 
 
 def scalar(value: object) -> str | None:
-    """An id or a group: strings as they are, numbers and booleans as JSON writes them, None for anything else."""
+    """An id or a group: a string unchanged, a number or boolean as JSON, None for anything else."""
     if isinstance(value, str):
         return value
     return orjson.dumps(value).decode() if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""Reads our own output events, for everything that shows or counts them."""
+"""Reads our own output events, for the modules that show or count them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Value = TypeVar("Value")
 
 
 class Result(NamedTuple):
-    """An output event, its fields as they were sent; `streamer.formats.schema.LabelledReview` describes them.
+    """An output event with its fields as they were sent. `streamer.formats.schema.LabelledReview` describes them.
 
-    An event has a label, a score and a source; any other field that it lacks is None here. input: the reviewed value,
-    where the event carries it (`text_of`).
+    An event always has a label, a score and a source; any other field may be None. input: the reviewed value, if the
+    event includes it (see `text_of`).
     """
 
     label: str
@@ -44,9 +44,9 @@ class Result(NamedTuple):
 
 
 def read_result(value: bytes | None) -> Result | None:
-    """Read the value of a message of the output or review topic; None for a tombstone and for anything not ours.
+    """Read the value of a message of the output or review topic; None for a tombstone and for any other value.
 
-    Fields that this version does not know are ignored.
+    Ignores unknown fields.
     """
     try:
         event = orjson.loads(value or b"null")
@@ -56,7 +56,7 @@ def read_result(value: bytes | None) -> Result | None:
 
 
 def _result(event: Mapping[str, Any]) -> Result:
-    """Raises KeyError and TypeError where a field is missing or of another type."""
+    """Raises KeyError or TypeError if a field is missing or has another type."""
     source = event["source"]
     model = event.get("model")
     return Result(
@@ -102,10 +102,10 @@ def _number(value: object) -> float:
 
 
 def text_of(reviewed: Any, text_field: str = "text") -> str | None:
-    """The review's text in an event's `input`; None where there is none.
+    """The review's text in an event's `input`; None if there is none.
 
-    The input is the text itself, an object that has it at the path `text_field`, or a structured CloudEvent with either
-    as its data.
+    The input is the text itself, an object with the text at the path `text_field`, or a structured CloudEvent with
+    either as its data.
     """
     if isinstance(reviewed, dict) and isinstance(reviewed.get("specversion"), str) and "data" in reviewed:
         reviewed = reviewed["data"]

@@ -1,7 +1,7 @@
-"""The output event and a person's decision as types, and the JSON Schema made of them.
+"""The output event and a person's decision as types, and the JSON Schema generated from them.
 
-The schema is committed under docs/; `python docs/generate.py` writes it, and tests hold it, these types and
-`streamer.formats.encode.Encoder` together.
+The schema is committed under docs/. `python docs/generate.py` writes it, and tests check that it, these types and
+`streamer.formats.encode.Encoder` match.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Time = Annotated[
 
 @with_config(_STRICT)
 class ModelName(TypedDict):
-    """The model that predicted."""
+    """The model that made the prediction."""
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[str, Field(min_length=1)]
@@ -43,7 +43,7 @@ class ModelName(TypedDict):
 
 @with_config(_STRICT)
 class SourcePosition(TypedDict):
-    """Where the review was read. It is the same whenever the review is read again: consumers can deduplicate by it."""
+    """The source record's position. It is the same each time the review is read: consumers can deduplicate by it."""
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
@@ -52,12 +52,12 @@ class SourcePosition(TypedDict):
 
 @with_config(_STRICT)
 class EvidenceWeight(TypedDict):
-    """A token of the normalised text, and its share of the prediction."""
+    """A token of the normalised text, and its contribution to the prediction."""
 
     token: str
     weight: Annotated[
         float,
-        Field(description="Share of the calibrated logit: above 0 speaks for labels of a higher value."),
+        Field(description="Share of the calibrated logit: above 0, it supports labels with a higher value."),
     ]
 
 
@@ -67,38 +67,39 @@ class LabelledReview(TypedDict):
 
     id: Annotated[
         str | None,
-        Field(description="The input's id, or its CloudEvent's; numbers as JSON writes them; null where it has none."),
+        Field(description="The input's id, or its CloudEvent's; numbers as in JSON; null if it has none."),
     ]
     label: Annotated[
         str,
         Field(
             pattern=LABEL_NAME,
-            description=f"One of the model's labels, or `{UNCERTAIN}` where it does not decide or the text is blank.",
+            description=f"One of the model's labels, or `{UNCERTAIN}` if it does not decide or the text is blank.",
         ),
     ]
     score: Annotated[
         float,
-        Field(ge=0, le=1, description="Expected value of the label, calibrated; of two labels P of the second."),
+        Field(ge=0, le=1, description="Calibrated expected value of the label; with two labels, P of the second."),
     ]
-    confidence: Annotated[float, Field(ge=0, le=1, description="P of the likeliest label; six decimals.")]
+    confidence: Annotated[float, Field(ge=0, le=1, description="Probability of the likeliest label; six decimals.")]
     tokens: Annotated[
-        int, Field(ge=0, description="How many tokens the model read, after truncation; 0 for blank texts.")
+        int, Field(ge=0, description="Number of tokens that the model read, after truncation; 0 for blank texts.")
     ]
     truncated: Annotated[
-        bool, Field(description="Whether the model read only head and tail, because the text is longer than it takes.")
+        bool, Field(description="Whether the text exceeds the model's limit, so that it read only head and tail.")
     ]
     event_time: Annotated[
-        Time, Field(description="When the review was written: the input's event time, else its Kafka timestamp. UTC.")
+        Time,
+        Field(description="When the review was written: the input's event time, else its Kafka timestamp. UTC."),
     ]
     labelled_at: Annotated[Time, Field(description="When the review was labelled. UTC.")]
     group: Annotated[
         str | None,
-        Field(description="What reviews are counted by, for example a product; null where the input has none."),
+        Field(description="The group that the review counts in, for example a product; null if the input has none."),
     ]
-    model: Annotated[ModelName, Field(description="The model that predicted.")]
-    source: Annotated[SourcePosition, Field(description="Where the review was read.")]
-    action: NotRequired[Annotated[Action, Field(description="What moderation decided; absent where it has no rules.")]]
-    rule: NotRequired[Annotated[str, Field(description="The moderation rule that decided; absent where none matched.")]]
+    model: Annotated[ModelName, Field(description="The model that made the prediction.")]
+    source: Annotated[SourcePosition, Field(description="The source record's position.")]
+    action: NotRequired[Annotated[Action, Field(description="Moderation's decision; absent if there are no rules.")]]
+    rule: NotRequired[Annotated[str, Field(description="The moderation rule that matched; absent if none did.")]]
     evidence: NotRequired[
         Annotated[
             list[EvidenceWeight],
@@ -112,8 +113,8 @@ class LabelledReview(TypedDict):
         Annotated[
             Any,
             Field(
-                description="The input's value, when `output.include_input` is on, and always on the review topic: "
-                "JSON as it came, else a string."
+                description="The input's value, if `output.include_input` is on, and always on the review topic: "
+                "JSON unchanged, otherwise a string."
             ),
         ]
     ]
@@ -124,9 +125,9 @@ class PredictedEvent(TypedDict):
     """The result of the review, as the service published it."""
 
     label: str
-    score: Annotated[float, Field(ge=0, le=1, description="Expected value of the label, calibrated.")]
+    score: Annotated[float, Field(ge=0, le=1, description="Calibrated expected value of the label.")]
     model: ModelName
-    rule: Annotated[str | None, Field(description="The moderation rule that held it; null where none matched.")]
+    rule: Annotated[str | None, Field(description="The moderation rule that held it; null if none matched.")]
 
 
 def _decided(label: str) -> str:
@@ -145,15 +146,15 @@ class ModerationDecision(TypedDict):
             str,
             Field(
                 pattern=LABEL_NAME,
-                description="The label that the person gave, if any: one that the model tells apart.",
+                description="The label that the person chose, if any: one of the model's.",
                 json_schema_extra={"not": {"const": UNCERTAIN}},
             ),
             AfterValidator(_decided),
         ]
     ]
     by: Annotated[str, Field(min_length=1, description="Who decided.")]
-    at: Annotated[Time, Field(description="When. UTC.")]
-    source: Annotated[SourcePosition, Field(description="The review decided on: where it was read.")]
+    at: Annotated[Time, Field(description="When the person decided. UTC.")]
+    source: Annotated[SourcePosition, Field(description="The position of the review's source record.")]
     group: str | None
     event: PredictedEvent
     text: NotRequired[Annotated[str, Field(description="The review's text, only with `moderation.verdict_text`.")]]

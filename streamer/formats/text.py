@@ -1,4 +1,4 @@
-"""Values that are bare UTF-8 text."""
+"""Values that are plain UTF-8 text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class TextFormat:
     """`input.format = text`: the whole value is the review. Implements ValueFormat."""
 
     def decode(self, value: bytes) -> Fields:
-        """The value without a byte order mark. Raises InvalidRecord where it is not UTF-8."""
+        """The value without a byte order mark. Raises InvalidRecord if it is not UTF-8."""
         return Fields(decode_utf8(value), {})
 
     def from_json(self, data: object) -> Fields:
-        """The data itself. Raises InvalidRecord where it is not a string."""
+        """The data itself. Raises InvalidRecord if it is not a string."""
         if not isinstance(data, str):
             raise InvalidRecord(Reason.TEXT_NOT_A_STRING, f"the value is a JSON {json_type(data)}")
         return Fields(data, {})
 
     def to_json(self, value: bytes) -> Any:
-        """A string, even where the text looks like JSON."""
+        """A string, even if the text looks like JSON."""
         return value.removeprefix(BOM).decode(errors="replace")
 
 
@@ -36,6 +36,6 @@ def decode_utf8(value: bytes) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        # To Python, as to RFC 3629, an encoded surrogate is not UTF-8; its three bytes are ED A0..BF 80..BF.
+        # For Python, as in RFC 3629, an encoded surrogate is not UTF-8; its three bytes are ED A0..BF 80..BF.
         reason = Reason.LONE_SURROGATE if _SURROGATE.match(value, error.start) else Reason.NOT_UTF8
         raise InvalidRecord(reason, f"at byte {error.start}") from None

@@ -1,11 +1,11 @@
-"""Times: RFC 3339 to milliseconds since the epoch and back."""
+"""Converts times between RFC 3339 and milliseconds since the epoch."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
 
-# Milliseconds of the end of the year 9999, the last that datetime knows.
+# The end of the year 9999 in milliseconds, the latest that datetime supports.
 _LAST = 253_402_300_799_999
 
 
@@ -14,7 +14,7 @@ def parse_time(value: object) -> int | None:
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.upper())
-            # RFC 3339 requires an offset; without one, UTC is the only guess that is the same on every host.
+            # RFC 3339 requires an offset. Without one, we assume UTC, which is the same on every host.
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
             milliseconds = round(moment.timestamp() * 1000)
@@ -27,7 +27,7 @@ def parse_time(value: object) -> int | None:
 
 
 def clamped(milliseconds: int) -> int:
-    """The nearest time that RFC 3339 can express; Kafka writes -1 where a record has no timestamp."""
+    """The nearest time that RFC 3339 can express. Kafka writes -1 if a record has no timestamp."""
     return min(max(milliseconds, 0), _LAST)
 
 
@@ -37,6 +37,6 @@ def rfc3339(milliseconds: int) -> str:
     return f"{_second(seconds)}.{rest:03d}Z"
 
 
-@lru_cache(maxsize=4096)  # Times come in order: the same second comes many times in a row.
+@lru_cache(maxsize=4096)  # Times arrive in order: the same second repeats many times in a row.
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -1,6 +1,6 @@
-"""The seam for ways to write a value: what each of them offers the Decoder and the Encoder.
+"""The interface of value formats, which the Decoder and the Encoder use.
 
-A new way is a module beside this one that implements ValueFormat, and a line in `decode.value_format`.
+To add a format, write a module beside this one that implements ValueFormat, and add a line to `decode.value_format`.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ class InvalidRecord(Exception):
 
 
 class Fields(NamedTuple):
-    """A decoded value: the review's text and, where the value is an object, the whole object."""
+    """A decoded value: the review's text and, if the value is an object, the whole object."""
 
     text: str
     values: Mapping[str, Any]
 
 
 class ValueFormat(Protocol):
-    """A way to write reviews as bytes. Implementations keep no state."""
+    """An encoding of reviews as bytes. Implementations keep no state."""
 
     def decode(self, value: bytes) -> Fields:
         """Decode a record's value. Raises InvalidRecord, and nothing else."""
 
     def from_json(self, data: object) -> Fields:
-        """Take the data of a structured CloudEvent, which is parsed JSON. Raises InvalidRecord, and nothing else."""
+        """Read the data of a structured CloudEvent, which is parsed JSON. Raises InvalidRecord, and nothing else."""
 
     def to_json(self, value: bytes) -> Any:
-        """A value that `decode` accepted as orjson writes it into an output event's `input`."""
+        """Convert a value that `decode` accepted to the `input` of an output event, for orjson."""
 
 
 def json_type(value: object) -> str:

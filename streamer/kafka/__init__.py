@@ -1,4 +1,4 @@
-"""Everything that speaks to Kafka, and the only user of aiokafka.
+"""Everything that talks to Kafka. No other package imports aiokafka.
 
 | module | what is in it |
 |---|---|
@@ -7,15 +7,15 @@
 | at_least_once | delivery that publishes, then commits |
 | exactly_once | delivery by transactions |
 | transactions, transaction_state | the transactions of one input partition, and their states |
-| transactional_ids | what exactly-once delivery asks between transactions |
+| transactional_ids | the requests of exactly-once delivery outside of transactions |
 | records | aiokafka's records as ours |
-| topic_reader | reads a topic outside of any group, forwards or backwards |
-| cluster | questions to the cluster; creates topics |
-| check | what `streamer check` asks |
+| topic_reader | reads a topic without a consumer group, forwards or backwards |
+| cluster | requests to the cluster about topics and permissions; creates topics |
+| check | the checks of `streamer check` |
 | security | TLS and SASL |
 | protocol | requests in versions that aiokafka lacks |
 | patches | every workaround for aiokafka |
-| errors | faults of the cluster |
+| errors | cluster errors that stop the service |
 """
 
 from streamer.kafka import patches

@@ -10,7 +10,7 @@ from streamer.kafka.source import Consumer
 
 
 class AtLeastOnce:
-    """Delivery that may publish a result again after a crash, but never loses one."""
+    """Delivery that may publish a result twice after a crash, but never loses one."""
 
     def __init__(self, publisher: Publisher, consumer: Consumer) -> None:
         self._publisher = publisher
@@ -25,11 +25,11 @@ class AtLeastOnce:
         await self._publisher.stop()
 
     async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Nothing: reading goes on from the committed offsets that the consumer found."""
+        """Does nothing: the consumer continues from its committed offsets."""
         return {}
 
     async def revoked(self, _: Sequence[TopicPartition]) -> None:
-        """Nothing: published results stay."""
+        """Does nothing: published results stay."""
 
     async def send(self, _: TopicPartition, __: int, messages: Sequence[Message]) -> Awaitable[None]:
         """See Publisher.send."""

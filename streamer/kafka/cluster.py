@@ -1,4 +1,4 @@
-"""Questions to the cluster: its topics, their configuration, what this client may do. Also creates topics."""
+"""Requests to the cluster: its topics, their configuration, this client's permissions. Also creates topics."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from streamer.settings import KafkaSettings
 
 _TOPIC_RESOURCE = 2  # The resource type in DescribeConfigs.
 _TOPIC_CONFIGS = ["max.message.bytes", "min.insync.replicas"]
-_TRANSACTION_TIMEOUT_MS = 60_000  # InitProducerId requires one; it means nothing for an idempotent producer.
+_TRANSACTION_TIMEOUT_MS = 60_000  # InitProducerId requires one; an idempotent producer does not use it.
 _RETRY_SECONDS = 0.1
-# The broker supports no version of the request that we support.
+# The broker and aiokafka have no version of the request in common.
 _UNSUPPORTED = (IncompatibleBrokerVersion, NotImplementedError)
 
 Response = TypeVar("Response")
@@ -45,9 +45,9 @@ Response = TypeVar("Response")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as the cluster describes it; None stands for what it does not report.
+    """A topic as the cluster describes it. A field is None if the cluster does not report it.
 
-    replicas: of the partition with the fewest. leaderless: the partitions that have no leader now.
+    replicas: of the partition with the fewest. leaderless: the partitions without a leader.
     """
 
     name: str
@@ -60,11 +60,11 @@ class Topic:
 
 
 class TopicNotAuthorized(KafkaFault):
-    """This client may not see the topic, nor whether it exists."""
+    """This client may not describe the topic, so it cannot know whether the topic exists."""
 
 
 class TopicCreationRefused(KafkaFault):
-    """The cluster does not create this topic; the message says why."""
+    """The cluster refused to create the topic. The message gives the reason."""
 
 
 class InitProducerIdOutcome(StrEnum):
@@ -80,7 +80,7 @@ class InitProducerIdOutcome(StrEnum):
 async def connected(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
     """A connection to the cluster, closed at the end of the block.
 
-    Raises BrokerUnreachable if no broker accepts us, or if one does not answer a question within the block.
+    Raises BrokerUnreachable if no broker accepts this client, or if a request within the block gets no answer.
     """
     client = AIOKafkaClient(**client_options(kafka))
     try:
@@ -93,14 +93,14 @@ async def connected(kafka: KafkaSettings) -> AsyncIterator[Cluster]:
 
 
 class Cluster:
-    """Sends requests, and repeats those that the cluster is not ready to answer, up to the request timeout."""
+    """Sends requests. Retries a request until the request timeout if the error is retriable."""
 
     def __init__(self, client: AIOKafkaClient, timeout_ms: int) -> None:
         self._client = client
         self._timeout_ms = timeout_ms
 
     def brokers(self) -> dict[int, tuple[str, int]]:
-        """The host and port that each broker advertises, by its id."""
+        """The host and port that each broker advertises, by broker id."""
         return {broker.nodeId: (broker.host, broker.port) for broker in self._client.cluster.brokers()}
 
     async def topic(self, name: str) -> Topic | None:
@@ -130,7 +130,7 @@ class Cluster:
             return frozenset()
 
     async def idempotent_writes(self) -> bool:
-        """Whether this client may have a producer id. Requests one, since from Kafka 2.8 on no single ACL says so."""
+        """Whether this client may have a producer id. Requests one: since Kafka 2.8 no single ACL grants it."""
         try:
             await self._retried(self._init_producer_id)
         except ClusterAuthorizationFailedError:
@@ -138,9 +138,9 @@ class Cluster:
         return True
 
     async def init_transactional_id(self, transactional_id: str, timeout_ms: int) -> InitProducerIdOutcome:
-        """Initialise a transactional id with a transaction timeout. Its former owner is fenced.
+        """Initialise a transactional id with a transaction timeout. This fences its former owner.
 
-        Finding its coordinator needs DESCRIBE on the id, initialising it WRITE.
+        Finding its coordinator needs DESCRIBE on the id; initialising it needs WRITE.
         """
         try:
             await self._retried(lambda: self._init_transactional_id(transactional_id, timeout_ms))
@@ -155,9 +155,9 @@ class Cluster:
     async def create_topic(
         self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]
     ) -> None:
-        """Create a topic and wait until its partitions have leaders. A topic that exists is left as it is.
+        """Create a topic and wait until its partitions have leaders. An existing topic is not changed.
 
-        A replication factor of -1 is the cluster's default. Raises TopicCreationRefused.
+        A replication factor of -1 means the cluster's default. Raises TopicCreationRefused.
         """
         topic: tuple[Any, ...] = (name, partitions, replication_factor, [], list(config.items()))
         try:
@@ -176,7 +176,7 @@ class Cluster:
         return response.topics[0] if error is NoError else None
 
     async def _topic_config(self, name: str) -> dict[str, int]:
-        """The configuration that matters to us; empty if the broker does not report it."""
+        """The settings of the topic that we use; empty if the broker does not report them."""
         try:
             response = await self._send(DescribeConfigsRequest([(_TOPIC_RESOURCE, name, _TOPIC_CONFIGS)]))
         except _UNSUPPORTED:

@@ -1,4 +1,4 @@
-"""Faults of the cluster. They stop the service, and no offset is committed whose results were not published."""
+"""Cluster errors that stop the service. Offsets of unpublished results are not committed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiokafka.errors import ClusterAuthorizationFailedError
 
 
 class KafkaFault(Exception):
-    """The service cannot work with the cluster. The message says what is wrong, and where."""
+    """The service cannot work with the cluster. The message says what is wrong and where."""
 
 
 class BrokerUnreachable(KafkaFault):
@@ -24,12 +24,12 @@ class NotIdempotent(KafkaFault):
 
 
 def unreachable(servers: str, error: BaseException) -> KafkaFault:
-    """The fault for an error while connecting to the bootstrap servers. `streamer check` finds out more."""
+    """The exception for an error while connecting to the bootstrap servers. `streamer check` finds the cause."""
     if isinstance(error, ClusterAuthorizationFailedError):
         return NotIdempotent()
     reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
     if "Unable to bootstrap" in reason:  # aiokafka logs the cause, and repeats the addresses in this message.
-        reason = "none of them can be reached and lets us in"
+        reason = "none of them accepts a connection"
     return BrokerUnreachable(
         f"kafka.bootstrap_servers {servers}: {reason}; `streamer check` says which setting to look at"
     )
@@ -41,14 +41,14 @@ def describe(error: BaseException) -> str:
 
 
 class TopicMissing(KafkaFault):
-    """A topic that is needed does not exist."""
+    """A required topic does not exist."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(
             f"topic {topic!r} does not exist, or may not be seen: `streamer check` says which, "
-            "and with --create-topics makes what is missing"
+            "and `streamer check --create-topics` creates missing topics"
         )
 
 
 class PublishRefused(KafkaFault):
-    """The broker refused a message, and would refuse it again."""
+    """The broker refused a message. Sending it again would not help."""

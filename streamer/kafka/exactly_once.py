@@ -4,10 +4,10 @@ aiokafka puts offsets into a transaction without the group's generation, so the 
 Each input partition therefore has a transactional id, and a producer, of its own. Three rules make delivery exact:
 
 1. Only the producer that initialised the id last can commit: the coordinator fences all others.
-2. After initialising the id, its owner asks for the committed offset, and goes on from there and nowhere else.
-3. A transaction that failed, or whose end is unknown, is never continued. Its owner initialises the id again, and the
-   committed offset says what happened: it is where the transaction would have moved it (committed), it has not moved
-   (send everything again), or it is elsewhere (there is another owner).
+2. After initialising the id, its owner fetches the committed offset and continues from exactly that offset.
+3. A transaction that failed, or whose outcome is unknown, is never continued. Its owner initialises the id again. The
+   committed offset shows what happened: it is where the transaction would have moved it (committed), it has not moved
+   (send everything again), or it is somewhere else (there is another owner).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ExactlyOnce:
     """Delivery where everything sent for a partition, and its offset, becomes visible together or not at all.
 
     Call `assigned` before reading a partition, then `send` and `commit` in any order, and `revoked` at the end. Readers
-    of the output see only committed transactions if they ask for it (`isolation.level=read_committed`).
+    of the output must set `isolation.level=read_committed` to see only committed transactions.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class ExactlyOnce:
         participant: TransactionParticipant | None = None,
     ) -> None:
         """transaction_timeout_ms: the broker aborts a transaction that is open for longer, because readers wait for its
-        end. It should be well above the commit interval, at most the broker's `transaction.max.timeout.ms`, and some
-        seconds at least: the broker waits no longer than this for the replicas of its transaction log.
+        end. It should be well above the commit interval, at most the broker's `transaction.max.timeout.ms`, and at
+        least a few seconds: the broker waits no longer than this for the replicas of its transaction log.
         prefix: of the transactional ids, `<prefix>/<group>/<topic>/<partition>`, so that an ACL can name them.
-        participant: what each transaction publishes beside the results.
+        participant: what each transaction publishes in addition to the results.
         """
         self._client = TransactionClient(kafka, compression, transaction_timeout_ms, prefix)
         self._participant = participant
@@ -62,7 +62,7 @@ class ExactlyOnce:
         self._assign_timeout = kafka.session_timeout_ms / 2000
 
     async def start(self, *topics: str) -> None:
-        """Check that `topics` exist; no connection stays open. Raises BrokerUnreachable and TopicMissing."""
+        """Check that `topics` exist. Leaves no connection open. Raises BrokerUnreachable and TopicMissing."""
         if self._participant is not None:
             topics = (*topics, self._participant.topic)
         async with connected(self._client.kafka) as cluster:
@@ -75,14 +75,14 @@ class ExactlyOnce:
         await self.revoked(list(self._partitions))
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Take over these partitions: when this returns, their former owner can commit nothing any more.
+        """Take over these partitions. After this returns, their former owner can no longer commit.
 
-        1. Abort and close what we had open of them.
+        1. Abort their transactions that this worker still has open.
         2. Initialise their transactional ids.
-        3. Ask for their committed offsets.
+        3. Fetch their committed offsets.
         4. Let the participant take them over.
 
-        Returns the next offset of each partition that has one committed. Reading goes on from there, whatever offset
+        Returns the committed offset of each partition that has one. Reading continues from it, whatever offset
         the consumer found before. Raises KafkaFault, and BrokerUnreachable after half of the session timeout.
         """
         await self.revoked(partitions)
@@ -113,7 +113,7 @@ class ExactlyOnce:
         return {partition: offset for partition, offset in offsets.items() if offset >= 0}
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Abort what is open of these partitions and close their producers, in some seconds. Commit before this."""
+        """Abort their open transactions and close their producers, within a few seconds. Commit before this."""
         closing = [self._partitions.pop(partition) for partition in partitions if partition in self._partitions]
         await asyncio.gather(*(transactions.close() for transactions in closing))
         if self._participant is not None:
@@ -122,7 +122,7 @@ class ExactlyOnce:
     async def send(self, partition: TopicPartition, next_offset: int, messages: Sequence[Message]) -> Awaitable[None]:
         """Send the results of a partition's next records; `next_offset` is the one after the last of them.
 
-        Call this in the order of the records. It waits while the partition's commit runs. The awaitable returned ends
+        Call this in the order of the records. It waits while the partition's commit runs. The returned awaitable ends
         once the broker has acknowledged everything inside the open transaction, or `commit` will have to send it again.
         Both raise PublishRefused if the broker refuses a message for good. Nothing is sent for a partition
         that is not, or no longer, ours.
@@ -134,7 +134,7 @@ class ExactlyOnce:
         """Commit everything that was sent for these partitions, each with the offset of its last `send`.
 
         The positions themselves are not used: they may lag behind what was sent. SKIPPED: a partition is not, or no
-        longer, ours. FAILED: not done within the request timeout. It goes on then, as it does when this call is
+        longer, ours. FAILED: not done within the request timeout. It continues then, as it does when this call is
         cancelled, and the next call waits for it. Raises PublishRefused or KafkaFault if trying again did not help; the
         other partitions are committed.
         """
@@ -144,7 +144,7 @@ class ExactlyOnce:
         outcomes = [CommitOutcome.SKIPPED] * (len(positions) - len(tasks)) + [_outcome(task) for task in tasks]
         if CommitOutcome.FAILED in outcomes:
             count = outcomes.count(CommitOutcome.FAILED)
-            log.warning("%d partitions not committed within %g s, waiting on", count, self._commit_timeout)
+            log.warning("%d partitions not committed within %g s, still waiting", count, self._commit_timeout)
             return CommitOutcome.FAILED
         return CommitOutcome.SKIPPED if CommitOutcome.SKIPPED in outcomes else CommitOutcome.DONE
 
@@ -172,7 +172,7 @@ async def _close_all(producers: Iterable[AIOKafkaProducer]) -> None:
 
 
 def _outcome(task: asyncio.Task[CommitOutcome]) -> CommitOutcome:
-    """How a commit ended; FAILED if it goes on. Raises what the commit raised."""
+    """How a commit ended; FAILED if it is still running. Raises what the commit raised."""
     if not task.done():
         return CommitOutcome.FAILED
     return CommitOutcome.SKIPPED if task.cancelled() else task.result()

@@ -3,18 +3,18 @@
 | aiokafka 0.14 | here | upstream |
 |---|---|---|
 | writes to a closed transport, at which uvloop raises RuntimeError | `_send` | #1038 |
-| takes a refused OAUTHBEARER token for an accepted one | `RefusableOAuthAuthenticator` | not reported |
+| treats a refused OAUTHBEARER token as accepted | `RefusableOAuthAuthenticator` | not reported |
 | reads the response of DescribeGroups 3 as version 2 | `DescribeGroupsRequest_v3` | not reported |
-| does not count ConcurrentTransactions among the retriable errors | `retriable` | not reported |
-| lets the cancellation of its own tasks out to the caller | `cancelled_by_caller` | #647 |
+| does not treat ConcurrentTransactions as retriable | `retriable` | not reported |
+| raises the cancellation of its own tasks in the caller | `cancelled_by_caller` | #647 |
 | leaves connections open when such a cancellation ends `stop` | `stop_consumer` | #647 |
 | returns nothing, without an error, once its fetch task has ended | `fetch_task_ended` | #983, #974 |
 | has no public name for the group's generation | `group_generation` | not reported |
 | has no position that can be read without waiting | `known_positions` | not reported |
-| waits in a producer's `stop` for a broker that hangs | `close_producer` | not reported |
+| waits forever in a producer's `stop` if the broker hangs | `close_producer` | not reported |
 | leaves errors in a stopped producer's futures, which asyncio logs | `close_producer` | not reported |
 
-Numbers are issues of github.com/aio-libs/aiokafka; "not reported" is as far as we know.
+Numbers are issues of github.com/aio-libs/aiokafka; "not reported" means that we know of no issue.
 
 Some shape the modules that they are in, and stay there:
 
@@ -44,19 +44,19 @@ _aiokafka_send = AIOKafkaConnection.send
 
 
 def apply() -> None:
-    """Patch aiokafka, for all of its clients in this process: it has no option for these two.
+    """Patch aiokafka for all of its clients in this process, because it has no option for these two.
 
-    `streamer.kafka` does so when it is imported; nothing else needs to.
+    `streamer.kafka` calls this on import; no other code needs to.
     """
     AIOKafkaConnection.send = _send
     aiokafka.conn.OAuthAuthenticator = RefusableOAuthAuthenticator
 
 
 def _send(connection: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Awaitable[Any]:
-    """Like aiokafka's, but raises KafkaConnectionError when the transport is closed and its reader does not know yet.
+    """Like aiokafka's, but raises KafkaConnectionError when the transport is closed and its reader has not noticed yet.
 
-    asyncio drops what is written then, and the request fails as soon as the reader knows. uvloop raises RuntimeError,
-    which aiokafka takes for a bug: its fetch task ended, and so did workers whose broker was killed.
+    asyncio drops such a write, and the request fails as soon as the reader notices. uvloop raises RuntimeError,
+    which aiokafka treats as a bug: its fetch task ended, and workers stopped when their broker was killed.
     """
     writer = connection._writer
     if writer is not None and writer.transport.is_closing():
@@ -69,8 +69,8 @@ def _send(connection: AIOKafkaConnection, request: Any, expect_response: bool = 
 class RefusableOAuthAuthenticator(OAuthAuthenticator):  # type: ignore[misc]  # aiokafka ships no types.
     """Raises SaslAuthenticationFailed when the broker refuses the token.
 
-    The broker says so in its response (RFC 7628 section 3.2.2), which aiokafka does not read: it goes on as if it were
-    authenticated, gets metadata without brokers, and asks for them again and again.
+    The broker says so in its response (RFC 7628 section 3.2.2), which aiokafka does not read: it continues as if
+    it were authenticated, gets metadata without brokers, and asks for them again and again.
     """
 
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
@@ -90,13 +90,13 @@ def retriable(error: KafkaError) -> bool:
 
 
 def cancelled_by_caller() -> bool:
-    """Whether a CancelledError is for the current task, and not that of one of aiokafka's own tasks."""
+    """Whether a CancelledError is for the current task, and not from one of aiokafka's own tasks."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Stop a consumer and close its connections, also when a broker is unreachable."""
+    """Stop a consumer and close its connections, even when a broker is unreachable."""
     try:
         await consumer.stop()
     except asyncio.CancelledError:
@@ -111,12 +111,12 @@ def fetch_task_ended(consumer: AIOKafkaConsumer) -> bool:
 
 
 def group_generation(consumer: AIOKafkaConsumer) -> int:
-    """The generation of the group that this consumer is a member of; 0 when it is no member."""
+    """The generation of this consumer's group; 0 if the consumer is not a member."""
     return max(0, getattr(consumer._coordinator, "generation", 0))
 
 
 def known_positions(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """The next offset that each assigned partition returns, without waiting: partitions without one are left out."""
+    """The next offset to read in each assigned partition, without waiting. Partitions without one are omitted."""
     subscription = consumer._subscription.subscription
     if subscription is None or subscription.assignment is None:
         return {}
@@ -125,7 +125,7 @@ def known_positions(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
 
 
 async def close_producer(producer: AIOKafkaProducer, seconds: float) -> None:
-    """Stop a producer, and after so many seconds just close its connections. Calling it twice does no harm."""
+    """Stop a producer; if that takes longer than `seconds`, close its connections. May be called twice."""
     try:
         async with asyncio.timeout(seconds):
             await producer.stop()

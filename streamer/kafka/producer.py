@@ -1,4 +1,4 @@
-"""Publishes messages in batches: one future for a batch instead of one for each message, in order per partition."""
+"""Publishes messages in batches, in order within a partition: one future per batch instead of one per message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _hash(key: bytes) -> int:
 
 
 def partition_for(message: Message, partitions: int) -> int:
-    """Kafka's default partitioner: murmur2 of the key. A message without a key goes by its source's partition."""
+    """Kafka's default partitioner: murmur2 of the key. Without a key, the source partition is used instead."""
     if message.partition is not None and message.partition < partitions:
         return message.partition
     return (message.source_partition if message.key is None else _hash(message.key)) % partitions
@@ -68,13 +68,13 @@ class Publisher:
             raise
 
     async def stop(self) -> None:
-        """Send what is waiting and close the connections."""
+        """Send the queued messages and close the connections."""
         await self._producer.stop()
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Hand messages to the producer, in this order. The awaitable returned ends once all are acknowledged.
+        """Hand messages to the producer, in this order. The returned awaitable ends once all are acknowledged.
 
-        Errors that may pass are retried, in order. The awaitable raises PublishRefused if the broker refuses a
+        Transient errors are retried, in order. The awaitable raises PublishRefused if the broker refuses a
         message for good, or a partition has had no leader for the request timeout. Later messages may have been
         published then, so nothing after the refused one may be committed.
         """
@@ -117,7 +117,7 @@ async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partit
         try:
             future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
         except KafkaError as error:
-            # The queue was full for the request timeout, or there is no metadata: the broker is away. Wait for it.
+            # The queue was full for the request timeout, or there is no metadata: the broker is down. Wait for it.
             if isinstance(error, KafkaTimeoutError) or error.retriable:
                 log.warning("topic %s: the broker accepts nothing, trying again", topic)
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -128,7 +128,7 @@ async def _send_batch(producer: AIOKafkaProducer, batch: Any, topic: str, partit
 
 
 class Acknowledgement:
-    """Awaits the futures of a send. Unlike a coroutine, it may be dropped without being awaited, or awaited again.
+    """Awaits the futures of a send. Unlike a coroutine, it may be dropped unawaited, or awaited twice.
 
     Raises PublishRefused with Kafka's error as its cause.
     """

@@ -1,7 +1,7 @@
-"""Requests in versions that aiokafka lacks. Their fields have the names of Kafka's message definitions.
+"""Requests in versions that aiokafka lacks. Field names are those of Kafka's message definitions.
 
-- Metadata and DescribeGroups with KIP-430's `authorized_operations`. Older brokers get the version before, which does
-  not have it.
+- Metadata and DescribeGroups with KIP-430's `authorized_operations`. Older brokers get the previous version, which
+  does not have it.
 - OffsetFetch with KIP-447's `require_stable`.
 """
 
@@ -37,7 +37,7 @@ _UNSTABLE_OFFSET_COMMIT = 88
 
 
 class Operation(IntEnum):
-    """The operations of ACLs that matter to us, with their codes in the protocol."""
+    """The ACL operations that we use, with their protocol codes."""
 
     READ = 3
     WRITE = 4
@@ -46,7 +46,7 @@ class Operation(IntEnum):
 
 
 def authorized_operations(bits: int) -> frozenset[Operation] | None:
-    """The operations of an `authorized_operations` field, in which bit n stands for the operation with code n.
+    """The operations in an `authorized_operations` field, where bit n stands for the operation with code n.
 
     None if the broker did not report them.
     """
@@ -99,7 +99,7 @@ class MetadataRequest_v8(RequestStruct):  # type: ignore[misc]
 
 
 class TopicMetadataRequest(Request[MetadataRequest_v5 | MetadataRequest_v8]):  # type: ignore[misc]
-    """Metadata of the named topics, none of which it creates."""
+    """Metadata of the named topics. Never creates a topic."""
 
     API_KEY = 3
 

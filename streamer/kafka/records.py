@@ -1,4 +1,4 @@
-"""Records as aiokafka reads them, as ours."""
+"""Converts aiokafka's records to ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamer.events import Record
 
 
 def to_record(read: Any) -> Record:
-    """One of ours for one of aiokafka's, a `ConsumerRecord`."""
+    """Convert aiokafka's `ConsumerRecord`."""
     return Record(
         topic=read.topic,
         partition=read.partition,

@@ -1,4 +1,4 @@
-"""TLS and SASL: from the settings to aiokafka's connection options."""
+"""TLS and SASL: converts the settings to aiokafka's connection options."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1.
 
 
 class NoToken(KafkaConnectionError):  # type: ignore[misc]  # aiokafka ships no types.
-    """The token endpoint returned no token. aiokafka takes it for a failed connection, and tries again."""
+    """The token endpoint returned no token. aiokafka treats this as a failed connection and tries again."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: urllib would send the client secret to any host that a response names, even by http."""
+    """Follows no redirect: urllib would send the client secret to any host in a response, even over http."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka ships no types.
-    """OAUTHBEARER tokens by the client credentials grant (RFC 6749 section 4.4), cached until they nearly expire."""
+    """OAUTHBEARER tokens from the client credentials grant (RFC 6749 section 4.4), cached until they nearly expire."""
 
     def __init__(self, url: str, client_id: str, client_secret: str, scope: str | None) -> None:
         self._url = url
@@ -53,14 +53,14 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
         self._expires_at = 0.0
 
     async def token(self) -> str:
-        """A token that is valid for a minute or more, unless the endpoint issues shorter ones. Raises NoToken."""
+        """A token that is valid for at least a minute, unless the endpoint issues shorter ones. Raises NoToken."""
         if time.monotonic() >= self._expires_at - _TOKEN_MARGIN_SECONDS:
             self._token, seconds = await asyncio.to_thread(self._request_token)
             self._expires_at = time.monotonic() + seconds
         return self._token
 
     def _request_token(self) -> tuple[str, float]:
-        """A token, and for how many seconds it is valid."""
+        """A token, and its lifetime in seconds."""
         fields = {"grant_type": "client_credentials"} | ({"scope": self._scope} if self._scope else {})
         # RFC 6749 section 2.3.1: both parts are form-encoded before they are joined.
         credentials = f"{urllib.parse.quote_plus(self._client_id)}:{urllib.parse.quote_plus(self._client_secret)}"
@@ -79,15 +79,15 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc]  # aiokafk
 
 
 def _parse_token(response: Any) -> tuple[str, float]:
-    """The token and its lifetime in seconds (RFC 6749 section 5.1). Raises one of many errors if it is not valid."""
+    """The token and its lifetime in seconds (RFC 6749 section 5.1). Raises various errors if it is not valid."""
     token, seconds = response["access_token"], float(response.get("expires_in", _TOKEN_SECONDS))
     if not _TOKEN.fullmatch(token) or not 0 <= seconds < math.inf:
-        raise ValueError("not a token, or one without an end")
+        raise ValueError("not a token, or one that never expires")
     return token, seconds
 
 
 def _reason(error: Exception) -> str:
-    """In our own words: the response may quote what we sent."""
+    """The reason without the response's own text, which may quote the credentials that we sent."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         hint = ": see kafka.security.username and password" if error.code in (400, 401, 403) else ""

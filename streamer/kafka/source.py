@@ -29,7 +29,7 @@ from streamer.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# The group has rebalanced, or is about to: the partitions are another member's.
+# The group has rebalanced, or is about to: the partitions belong to another member.
 _REBALANCED = (
     CommitFailedError,
     IllegalGenerationError,
@@ -44,12 +44,12 @@ RebalanceCallback = Callable[[Sequence[TopicPartition]], Awaitable[None]]
 
 
 class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
-    """Runs the callbacks of a rebalance, and holds records back until their partition's callback has ended.
+    """Runs the callbacks of a rebalance. Holds a partition's records back until its callback has ended.
 
     | a partition is | from | until | its records are |
     |---|---|---|---|
-    | assigning | aiokafka assigned it | `on_assigned` has ended | held back: aiokafka returns them already (#738) |
-    | ready | then | it is revoked | handed out, those held back first |
+    | assigning | aiokafka assigned it | `on_assigned` has ended | held back: aiokafka already returns them (#738) |
+    | ready | `on_assigned` has ended | it is revoked | returned, those held back first |
     | revoked | `on_revoked` begins | it is assigned again | dropped |
     """
 
@@ -77,7 +77,7 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
         try:
             await callback([TopicPartition(*partition) for partition in sorted(partitions)])
         except Exception as error:
-            self._error = error  # aiokafka would only log it.
+            self._error = error  # aiokafka would only log this.
         finally:
             self._no_callback_runs.set()
 
@@ -87,7 +87,7 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
             raise self._error
 
     async def callback_runs_after(self, wait: float) -> bool:
-        """Whether a callback runs; if so, wait up to `wait` seconds for its end first."""
+        """Whether a callback is running; if so, first wait up to `wait` seconds for it to end."""
         if self._no_callback_runs.is_set():
             return False
         with contextlib.suppress(TimeoutError):
@@ -96,7 +96,7 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
         return True
 
     def hand_out(self, fetched: dict[TopicPartition, list[Record]]) -> dict[TopicPartition, list[Record]]:
-        """The records of ready partitions, those held back first; the others are held back."""
+        """The records of ready partitions, those held back first. Holds the other records back."""
         if not self._held_back and fetched.keys() <= self._ready:
             return fetched
         for partition, records in fetched.items():
@@ -104,7 +104,7 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
         return {partition: self._held_back.pop(partition) for partition in self._ready & self._held_back.keys()}
 
     def drop(self, partition: TopicPartition) -> None:
-        """Forget the records held back."""
+        """Forget the partition's records that are held back."""
         self._held_back.pop(partition, None)
 
 
@@ -133,7 +133,7 @@ class Consumer:
     async def start(self, on_assigned: RebalanceCallback, on_revoked: RebalanceCallback) -> None:
         """Connect and join the group.
 
-        on_revoked is awaited before the group goes on without these partitions: it may still commit.
+        on_revoked is awaited before the group takes these partitions away: it may still commit.
         Raises BrokerUnreachable, or TopicMissing if the topic does not exist.
         """
         try:
@@ -155,7 +155,7 @@ class Consumer:
         await stop_consumer(self._consumer)
 
     async def poll(self, wait: float) -> Mapping[TopicPartition, Sequence[Record]]:
-        """The next records by partition, in order; nothing after `wait` seconds without any.
+        """The next records by partition, in order; empty if none arrive within `wait` seconds.
 
         It may take longer while the group rebalances. Raises what a rebalance callback raised, and KafkaFault
         if reading is not allowed.
@@ -169,13 +169,13 @@ class Consumer:
         if fetch_task_ended(self._consumer):
             raise KafkaFault(f"aiokafka's fetch task for {self._topic!r} has ended")
         try:
-            # Not under wait_for or a lock: aiokafka waits in here for a rebalance to end.
+            # Not under wait_for or a lock: this call waits for a rebalance to end.
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=self._max_poll_records)
         except _NOT_AUTHORIZED as error:
             raise KafkaFault(f"not allowed to read {self._topic!r} in this group: {error}") from None
         except KafkaError as error:
             if not error.retriable:
-                # aiokafka may have moved past records without returning them: nothing more may be committed.
+                # aiokafka may have skipped records without returning them: nothing more may be committed.
                 raise KafkaFault(f"reading {self._topic!r} failed: {error}") from None
             log.warning("reading %s failed, trying again: %s", self._topic, error)
             await asyncio.sleep(_RETRY_SECONDS)
@@ -184,7 +184,7 @@ class Consumer:
         return listener.hand_out(fetched)
 
     def pause(self) -> int:
-        """Stop fetching from all assigned partitions; returns how many there are. Polling must go on."""
+        """Stop fetching from all assigned partitions; returns how many there are. Keep polling."""
         assigned = self._consumer.assignment()
         self._consumer.pause(*(assigned - self._consumer.paused()))
         return len(assigned)
@@ -194,7 +194,7 @@ class Consumer:
         self._consumer.resume(*self._consumer.paused())
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on from these offsets instead of the committed ones that were found."""
+        """Continue from these offsets instead of the committed ones."""
         for partition, position in positions.items():
             if self._listener is not None:
                 self._listener.drop(partition)
@@ -202,20 +202,20 @@ class Consumer:
 
     @property
     def generation(self) -> int:
-        """The group's generation, which each rebalance raises; 0 when this is no member."""
+        """The group's generation, which each rebalance increases; 0 if this consumer is not a member."""
         return group_generation(self._consumer)
 
     def watermarks(self) -> dict[TopicPartition, int]:
-        """The end offset of each assigned partition, as far as it is known."""
+        """The end offset of each assigned partition, if it is known."""
         ends = {tp: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
         return {TopicPartition(*tp): end for tp, end in ends.items() if end is not None}
 
     def positions(self) -> dict[TopicPartition, int]:
-        """The next offset to read of each assigned partition, past transaction markers, as far as it is known."""
+        """The next offset to read in each assigned partition, after any transaction markers, if it is known."""
         return {TopicPartition(*tp): position for tp, position in known_positions(self._consumer).items()}
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
-        """Commit the next offset of each partition. Raises KafkaFault if that is not allowed, and nothing else."""
+        """Commit the next offset of each partition. Raises only KafkaFault, if committing is not allowed."""
         offsets = {KafkaPartition(*partition): position for partition, position in positions.items()}
         try:
             # aiokafka itself never stops trying while the coordinator is away.

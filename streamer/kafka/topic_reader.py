@@ -1,4 +1,4 @@
-"""Reads a topic outside of any consumer group: forwards (watch, replay, demo, dashboard), or backwards from its end."""
+"""Reads a topic without a consumer group: forwards (watch, replay, demo, dashboard), or backwards from its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streamer.kafka.security import client_options
 from streamer.settings import KafkaSettings
 
 _FETCH_BYTES, _FETCH_WAIT_MS = 1 << 20, 500  # aiokafka's own defaults.
-# Offsets that are read backwards at first, and how much more each time.
+# The number of offsets in the first chunk that is read backwards, and the factor for each later one.
 _FIRST_CHUNK, _CHUNK_GROWTH = 16, 16
 _POLL_MS = 200
 
@@ -48,11 +48,11 @@ class TopicReader:
     ) -> None:
         """Reading begins at `start`, unless one of these is given:
 
-        since_ms: begin at the first record of that time (milliseconds since the epoch), and leave older ones out.
+        since_ms: begin at the first record of that time (milliseconds since the epoch), and omit older ones.
         group_id: begin at the offsets committed in this group, which `commit` moves. Nothing keeps a second such reader
             from reading the same records.
 
-        fetch_bytes: about how much to fetch of a partition at a time.
+        fetch_bytes: about how much to fetch from a partition at a time.
         fetch_wait_ms: how long the broker waits for new records before it answers; `ends` waits for that too.
         """
         self._kafka = kafka
@@ -96,7 +96,7 @@ class TopicReader:
         await stop_consumer(self._consumer)
 
     async def poll(self, wait: float, max_records: int | None = None) -> list[Record]:
-        """The next records, in order within each partition; none after `wait` seconds without any."""
+        """The next records, in order within each partition; empty if none arrive within `wait` seconds."""
         limit = max_records or self._kafka.max_poll_records
         with _faults(self._kafka, self._topic):
             polled = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
@@ -108,17 +108,17 @@ class TopicReader:
         ]
 
     async def positions(self) -> dict[TopicPartition, int]:
-        """The next offset that `poll` reads in each partition, past offsets that hold no record."""
+        """The next offset that `poll` reads in each partition, after any offsets without a record."""
         return {TopicPartition(*partition): await self._consumer.position(partition) for partition in self._partitions}
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """The end of each partition now, as far as transactions have ended."""
+        """The current end of each partition, before any transaction that is still open."""
         with _faults(self._kafka, self._topic):
             ends = await self._consumer.end_offsets(self._partitions)
         return {TopicPartition(*partition): end for partition, end in ends.items()}
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on from these offsets; records that were fetched and not polled yet are dropped."""
+        """Continue from these offsets. Drops records that were fetched but not polled yet."""
         for partition, offset in positions.items():
             self._consumer.seek(KafkaPartition(*partition), offset)
 
@@ -130,7 +130,7 @@ class TopicReader:
                 await self._consumer.commit({KafkaPartition(*partition): at for partition, at in positions.items()})
 
     async def _start_offsets(self) -> dict[KafkaPartition, int]:
-        """The offset at which reading begins, by partition."""
+        """The first offset to read, by partition."""
         consumer, partitions = self._consumer, self._partitions
         first = await consumer.beginning_offsets(partitions)
         if self._group_id is not None:
@@ -138,7 +138,7 @@ class TopicReader:
             return {partition: first[partition] if at is None else at for partition, at in committed.items()}
         if self._since_ms is None and self._start == "beginning":
             return dict(first)
-        ends = await consumer.end_offsets(partitions)  # Before the look-up, to miss nothing that comes in between.
+        ends = await consumer.end_offsets(partitions)  # Before the look-up: records may arrive in between.
         if self._since_ms is None:
             return dict(ends)
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
@@ -153,9 +153,9 @@ class TopicReader:
 async def read_backwards(
     kafka: KafkaSettings, topic: str, seconds: float, max_offsets: int = 20_000
 ) -> AsyncIterator[BackwardReader]:
-    """A reader of the topic from its ends as they are now.
+    """A reader that reads the topic backwards from its current ends.
 
-    seconds: for how long it may be used. max_offsets: how far back it reads in each partition. Raises
+    seconds: how long it may be used. max_offsets: how far back it reads in each partition. Raises
     BrokerUnreachable, TopicMissing, and KafkaFault if the cluster refuses it or the time is up.
     """
     try:
@@ -186,15 +186,15 @@ async def read_backwards(
 
 
 class BackwardReader:
-    """Reads the records of a topic's partitions in chunks, the last ones first. Made by `read_backwards`.
+    """Reads the records of a topic's partitions in chunks, newest chunk first. Created by `read_backwards`.
 
-    Records of transactions that were aborted, or are still open, are left out.
+    Records of aborted and of open transactions are omitted.
     """
 
     def __init__(
         self, consumer: AIOKafkaConsumer, limits: Mapping[KafkaPartition, int], ends: Mapping[KafkaPartition, int]
     ) -> None:
-        """limits: the offset before which nothing is read, by partition. ends: the offset at which reading begins."""
+        """limits: the lowest offset to read, by partition. ends: the offsets from which to read backwards."""
         self._consumer = consumer
         self._limits = limits
         self._before = dict(ends)  # Everything from this offset on has been read.
@@ -205,9 +205,9 @@ class BackwardReader:
         return partition_for(message, len(self._before))
 
     async def previous(self, partitions: Collection[int]) -> dict[int, list[Record]]:
-        """The records before those that were read last, in order, by partition: each time about 16 times as many.
+        """The records before those of the last call, in order, by partition: about 16 times as many each time.
 
-        A partition is left out when there is nothing before, or when it has been read as far back as is allowed.
+        A partition is omitted if it has no earlier records, or if its limit is reached.
         """
         begins: dict[KafkaPartition, int] = {}
         for tp, before in self._before.items():
@@ -219,7 +219,7 @@ class BackwardReader:
         return {tp.partition: found for tp, found in records.items()}
 
     async def _read(self, begins: Mapping[KafkaPartition, int]) -> dict[KafkaPartition, list[Record]]:
-        """The records of each of these partitions from its offset on, up to where it has been read already."""
+        """The records of each of these partitions, from the given offset up to those already read."""
         found: dict[KafkaPartition, list[Record]] = {partition: [] for partition in begins}
         for partition, begin in begins.items():
             self._consumer.seek(partition, begin)
@@ -236,7 +236,7 @@ class BackwardReader:
 
 @contextlib.contextmanager
 def _faults(kafka: KafkaSettings, topic: str) -> Iterator[None]:
-    """Turns errors of Kafka and of the network into KafkaFault."""
+    """Converts errors of Kafka and of the network to KafkaFault."""
     try:
         yield
     except (KafkaError, OSError) as error:

@@ -4,15 +4,15 @@
 |---|---|---|
 | Idle | Open | the first results after a commit are sent |
 | Open | Committing | a commit begins |
-| Open | Broken | sending fails, or is cancelled half-way |
+| Open | Broken | sending fails or is cancelled |
 | Committing | Idle | the transaction is committed |
-| Committing | Broken | a step fails, or its response does not come |
+| Committing | Broken | a step fails, or its response does not arrive |
 | Broken | Recovering | the commit tries again |
-| Recovering | Idle | the committed offset says that the transaction was committed |
+| Recovering | Idle | the committed offset shows that the transaction was committed |
 | Recovering | Open | the committed offset has not moved: a new transaction begins, and everything is sent again |
 | Recovering | Lost | the partition has a new owner |
 | Recovering | Broken | a step fails |
-| all but Closed | Closed | the partition is revoked |
+| any but Closed | Closed | the partition is revoked |
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streamer.kafka.producer import Acknowledgement
 
 
 class Release(NamedTuple):
-    """Messages that were sent together, kept until they are committed; `next_offset` comes after their last record."""
+    """Messages that were sent together, kept until they are committed. `next_offset` follows their last record."""
 
     next_offset: int
     messages: Sequence[Message]
@@ -34,14 +34,14 @@ class Release(NamedTuple):
 
 @dataclass(slots=True)
 class Transaction:
-    """What was sent since the last commit, in order. opened_at: monotonic, before the broker's clock started."""
+    """What was sent since the last commit, in order. opened_at: monotonic, from before the broker began its timeout."""
 
     opened_at: float
     releases: list[Release] = field(default_factory=list)
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
 
     def next_offset(self, committed: int) -> int:
-        """The offset that this transaction commits; `committed` if nothing was sent completely."""
+        """The offset that this transaction commits; `committed` if no release was sent completely."""
         return self.releases[-1].next_offset if self.releases else committed
 
 
@@ -66,7 +66,7 @@ class Committing:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The transaction failed, or it is unknown whether it ended. What is sent now is kept for the next one."""
+    """The transaction failed, or its outcome is unknown. Messages sent now are kept for the next one."""
 
     transaction: Transaction
     cause: BaseException
@@ -74,21 +74,21 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Recovering:
-    """The transactional id is being initialised again, to find out what became of the transaction."""
+    """The transactional id is being initialised again, to find out how the transaction ended."""
 
     transaction: Transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Another worker has the partition. What is sent is dropped until the group says so. since: monotonic."""
+    """Another worker owns the partition. Messages are dropped until the group revokes it. since: monotonic."""
 
     since: float
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The partition was revoked. What is sent is dropped."""
+    """The partition was revoked. Messages are dropped."""
 
 
 State = Idle | Open | Committing | Broken | Recovering | Lost | Closed
@@ -105,7 +105,7 @@ TRANSITIONS: dict[type[State], frozenset[type[State]]] = {
 
 
 def transition(current: State, new: State) -> State:
-    """The new state. Raises RuntimeError if the table does not have this transition: that is a bug."""
+    """The new state. Raises RuntimeError if the table does not have this transition, which would be a bug."""
     if type(new) not in TRANSITIONS[type(current)]:
         raise RuntimeError(f"this is a bug: {type(current).__name__} -> {type(new).__name__} is no transition")
     return new

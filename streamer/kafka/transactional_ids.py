@@ -1,4 +1,4 @@
-"""Initialises transactional ids, and reads committed offsets: what exactly-once delivery does between transactions."""
+"""Initialises transactional ids and fetches committed offsets, outside of any transaction."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _UNSTABLE_RETRY_SECONDS = 0.02
 
 
 class TransactionClient:
-    """Requests outside of a transaction. Each is repeated until there is a response, or a permanent error."""
+    """Requests outside of a transaction. Each is retried until it succeeds or fails permanently."""
 
     def __init__(self, kafka: KafkaSettings, compression: str, transaction_timeout_ms: int, prefix: str) -> None:
         """prefix: of the transactional ids, `<prefix>/<group>/<topic>/<partition>`."""
         self.kafka = kafka
         self.transaction_timeout_ms = transaction_timeout_ms
-        # A member that the group has not heard of for this long has lost its partitions, and has been told so.
+        # A partition that was lost this long ago must have been revoked: its session and the rebalance have timed out.
         self.rebalance_seconds = (kafka.session_timeout_ms + kafka.rebalance_timeout_ms) / 1000
         self._options = client_options(kafka)
         self._compression = None if compression == "none" else compression
@@ -65,7 +65,7 @@ class TransactionClient:
     async def init_transactional_id(self, partition: TopicPartition) -> AIOKafkaProducer:
         """A producer with the partition's transactional id. Raises KafkaFault if this client may not use it.
 
-        A former owner of the id is fenced, and its transaction has ended: committed if the owner had requested that,
+        Any former owner of the id is fenced, and its transaction has ended: committed if the owner had requested that,
         otherwise aborted.
         """
         return await _retry(lambda: self._start_producer(partition), f"transactional id of {partition}")
@@ -73,9 +73,9 @@ class TransactionClient:
     async def committed(
         self, partitions: Sequence[TopicPartition], require_stable: bool = True
     ) -> dict[TopicPartition, int]:
-        """The next offset committed in the group, -1 if there is none. Raises KafkaFault if this client may not ask.
+        """The group's committed offsets, -1 where there is none. Raises KafkaFault if this client may not fetch them.
 
-        require_stable: wait for transactions over these offsets that are ending (KIP-447; brokers from 2.5 on).
+        require_stable: wait for ending transactions that commit these offsets (KIP-447; brokers from 2.5 on).
         """
         what = f"offsets of group {self.kafka.group_id!r}"
         return await _retry(lambda: self._fetch_offsets(partitions, require_stable), what)
@@ -84,7 +84,7 @@ class TransactionClient:
         producer = AIOKafkaProducer(
             **self._options,
             acks="all",
-            # A topic's name has no slash, so no two partitions of any groups share an id.
+            # A topic's name has no slash, so no two partitions share an id, whatever their groups.
             transactional_id=f"{self._prefix}/{self.kafka.group_id}/{partition}",
             transaction_timeout_ms=self.transaction_timeout_ms,
             compression_type=self._compression,

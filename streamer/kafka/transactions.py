@@ -39,11 +39,11 @@ _FENCED = (InvalidProducerEpoch, ProducerFenced)
 # Errors that break a transaction. aiokafka asserts its state, which a concurrent failure may have changed.
 _BREAKING = (AssertionError, IllegalOperation, KafkaError, PublishRefused)
 _MAX_ATTEMPTS = 5  # To commit a transaction.
-CLOSE_SECONDS = 1.5  # For each of the three steps of closing: each may hang with its broker.
+CLOSE_SECONDS = 1.5  # For each of the three steps of closing: each may hang if its broker does.
 
 
 class TransactionParticipant(Protocol):
-    """What each transaction publishes beside the results: `streamer.trends.publisher.TrendPublisher`."""
+    """What each transaction publishes in addition to the results: `streamer.trends.publisher.TrendPublisher`."""
 
     topic: str
 
@@ -56,16 +56,16 @@ class TransactionParticipant(Protocol):
         ...
 
     def pending_messages(self, partition: TopicPartition, next_offset: int) -> Sequence[Message]:
-        """What to publish in the transaction that commits `next_offset`: the same again until it is published."""
+        """What to publish in the transaction that commits `next_offset`. Returns the same until it is published."""
         ...
 
     def mark_published(self, partition: TopicPartition, next_offset: int) -> None:
-        """The transaction that committed `next_offset` has published what `pending_messages` returned last."""
+        """The transaction that committed `next_offset` has published the last result of `pending_messages`."""
         ...
 
 
 class Transactions:
-    """One transaction after the other, each from one commit to the next."""
+    """A sequence of transactions, each from one commit to the next."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Transactions:
         committed: int,
         participant: TransactionParticipant | None = None,
     ) -> None:
-        """producer: with the partition's transactional id. committed: the next offset in the group, -1 if none is."""
+        """producer: with the partition's transactional id. committed: the group's committed offset, -1 if none."""
         self._client = client
         self._partition = partition
         self._producer = producer
@@ -101,7 +101,7 @@ class Transactions:
                     transaction = state.transaction if isinstance(state, Open) else await self._begin([])
                     acknowledgement = await self._send_messages(transaction, messages)
                 except BaseException as error:
-                    # A part of it may be in the transaction, without its offset. If cancelled, it is not ours to send.
+                    # Part of it may be in the transaction, without its offset. A cancelled send is not repeated.
                     self._break(error)
                     if not isinstance(error, _BREAKING) or _is_permanent(error):
                         raise
@@ -110,7 +110,7 @@ class Transactions:
             return _Sent(acknowledgement)
 
     def start_commit(self) -> asyncio.Task[CommitOutcome]:
-        """The commit, as a task of its own: after half a commit it would be unknown what is committed."""
+        """The commit, as its own task: cancelling it half-way would leave the outcome unknown."""
         if self._commit_task is None or self._commit_task.done():
             self._commit_task = asyncio.create_task(self._commit())
             self._commit_task.add_done_callback(mark_retrieved)
@@ -131,7 +131,7 @@ class Transactions:
         await close_producer(self._producer, CLOSE_SECONDS)
 
     async def _commit(self) -> CommitOutcome:
-        """End the transaction, and recover it as often as it breaks."""
+        """Commit the transaction. Recover it each time it breaks, up to the limit of attempts."""
         async with self._lock:
             attempt = 1
             while isinstance(self._state, Open | Broken):
@@ -156,9 +156,9 @@ class Transactions:
             return CommitOutcome.SKIPPED
 
     async def _end(self, transaction: Transaction) -> None:
-        """1. Everything is acknowledged: aiokafka itself would commit without what was refused.
-        2. What the participant has to publish up to the offset is published and acknowledged.
-        3. The offset goes into the transaction.
+        """1. Everything is acknowledged: aiokafka itself would commit without the refused messages.
+        2. The participant's messages up to the offset are published and acknowledged.
+        3. The offset is added to the transaction.
         4. The transaction is committed.
         """
         self._enter(Committing(transaction))
@@ -175,9 +175,9 @@ class Transactions:
 
     async def _recover(self, broken: Broken) -> None:
         """1. Fenced before the broker may have aborted the transaction by itself: there is a new owner.
-        2. So there is if the committed offset is elsewhere. Ask before step 3, which would fence the new owner.
-        3. Initialise the id again: then the old transaction has been committed or aborted.
-        4. By the offset: it was committed, or there is a new owner, or everything is sent again.
+        2. The committed offset is somewhere else: there is a new owner. Check before step 3, which would fence it.
+        3. Initialise the id again: after that, the old transaction has been committed or aborted.
+        4. The offset shows whether it was committed, there is a new owner, or everything must be sent again.
         """
         transaction = broken.transaction
         self._enter(Recovering(transaction))
@@ -218,7 +218,7 @@ class Transactions:
         self._enter(Idle())
 
     async def _lose(self) -> None:
-        log.warning("%s is another worker's: dropped what was not committed", self._partition)
+        log.warning("%s belongs to another worker: dropped what was not committed", self._partition)
         self._enter(Lost(time.monotonic()))
         await close_producer(self._producer, CLOSE_SECONDS)
 
@@ -230,7 +230,7 @@ class Transactions:
         self._state = transition(self._state, state)
 
     def _may_have_timed_out(self, transaction: Transaction) -> bool:
-        """Whether the broker may have aborted it by itself."""
+        """Whether the broker may have aborted it because of its timeout."""
         return time.monotonic() - transaction.opened_at >= self._client.transaction_timeout_ms / 1000
 
     async def _committed_offset(self, require_stable: bool) -> int:
@@ -238,7 +238,7 @@ class Transactions:
 
 
 class _Sent:
-    """Awaits an acknowledgement, and leaves to the commit what it can recover from. May be dropped like it."""
+    """Awaits an acknowledgement. Raises only permanent errors; the commit recovers from the others. May be dropped."""
 
     def __init__(self, acknowledgement: Acknowledgement) -> None:
         self._acknowledgement = acknowledgement
@@ -255,7 +255,7 @@ class _Sent:
 
 
 def _is_fenced(broken: Broken) -> bool:
-    """By the cause, or by an error of anything that was sent: aiokafka may report a consequence first."""
+    """Whether the cause, or any error of a send, is fencing: aiokafka may report a later error first."""
     sent = (error for acknowledgement in broken.transaction.acknowledgements for error in acknowledgement.errors())
     return any(isinstance(_kafka_error(error), _FENCED) for error in (broken.cause, *sent))
 

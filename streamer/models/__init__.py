@@ -1,1 +1,1 @@
-"""Artefacts: checked, tried, run and swapped."""
+"""Artefacts: verifies, tests, runs and reloads them."""

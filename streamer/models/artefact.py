@@ -1,7 +1,7 @@
-"""The artefact: a directory that `python -m training` made, checked before anything of it is opened.
+"""Reads an artefact, a directory that `python -m training` created, and verifies its files first.
 
-docs/training.md describes its files. A TorchScript file is executable code, so nothing of it is opened before its
-sha256 agrees with the manifest. This module does without torch.
+docs/training.md describes the files. A TorchScript file is executable code, so it is not opened until its sha256
+matches the manifest. This module does not need torch.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _LARGEST_BYTES = 4 << 30  # Of one file of an artefact.
 
 
 class ModelError(Exception):
-    """The artefact is refused; the message says which file and why."""
+    """The artefact is refused. The message names the file and gives the reason."""
 
 
-_PRINTABLE = r"^[!-~](?:[ -~]{0,98}[!-~])?$"  # What goes into logs and metrics.
+_PRINTABLE = r"^[!-~](?:[ -~]{0,98}[!-~])?$"  # For logs and metrics.
 
 
 class _Tokeniser(BaseModel):
@@ -41,14 +41,14 @@ class _Tokeniser(BaseModel):
 
 
 class _Band(BaseModel):
-    """Of two labels: scores within are uncertain."""
+    """With two labels: scores within the band are uncertain."""
 
     low: Annotated[float, Field(ge=0, le=1)]
     high: Annotated[float, Field(ge=0, le=1)]
 
 
 class _Threshold(BaseModel):
-    """Of more than two labels: below this probability of the likeliest class a review is uncertain."""
+    """With more than two labels: a review is uncertain if its likeliest class has a lower probability."""
 
     threshold: Annotated[float, Field(ge=0, le=1)]
 
@@ -57,10 +57,10 @@ _LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 
 
 class Manifest(BaseModel):
-    """What serving reads of manifest.json; the rest is for the model card.
+    """The fields of manifest.json that serving reads; the rest is for the model card.
 
-    labels: the classes, from the least favourable to the most. values: what each is worth, in [0, 1]; without them they
-    lie evenly. uncertain: `low` and `high` with two labels, `threshold` with more.
+    labels: the classes, from the least favourable to the most. values: of the classes, in [0, 1]; by default they are
+    evenly spaced. uncertain: `low` and `high` with two labels, `threshold` with more.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -83,7 +83,7 @@ class Manifest(BaseModel):
         return self
 
     def label_set(self) -> LabelSet:
-        """The labels with their values, and when none of them is given."""
+        """The labels with their values and the rule for uncertain reviews."""
         band, threshold = None, 0.0
         if isinstance(self.uncertain, _Band):
             band = AbstentionBand(self.uncertain.low, self.uncertain.high)
@@ -95,20 +95,20 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A directory whose files are what the manifest says; nothing of the model has run yet."""
+    """A directory whose files match the manifest. The model has not run yet."""
 
     directory: Path
     manifest: Manifest
     vocabulary: Vocabulary
     golden: tuple[tuple[str, float], ...]
-    script: bytes  # model.pt: the very bytes that were checked.
+    script: bytes  # model.pt: exactly the bytes that were verified.
 
 
 def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
-    """Check the manifest and every file's sha256, then read the vocabulary and the golden texts.
+    """Verify the manifest and every file's sha256, then read the vocabulary and the golden texts.
 
-    pin: the sha256 that manifest.json must have, in hex; it stands for all files, whose sha256 it names.
-    Raises ModelError where the directory is missing, damaged, not the pinned one, of another format or tokeniser.
+    pin: the required sha256 of manifest.json, in hex; it covers all files, since the manifest has their sha256.
+    Raises ModelError if the directory is missing, damaged, not the pinned one, or of another format or tokeniser.
     """
     manifest = read_manifest(directory, pin)
     if missing := [name for name in _REQUIRED if name not in manifest.sha256]:
@@ -128,14 +128,14 @@ def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
     except (ValueError, KeyError, TypeError):
         raise ModelError(f"{directory / 'golden.json'}: not a list of texts with scores") from None
     if not golden:
-        raise ModelError(f"{directory / 'golden.json'}: no golden texts to try the model on")
+        raise ModelError(f"{directory / 'golden.json'}: no golden texts to test the model with")
     return Artefact(directory, manifest, vocabulary, golden, files["model.pt"])
 
 
 def known_labels(directory: Path | None) -> tuple[str, ...]:
-    """The labels of an artefact, the bundled one if None, in the order of `LabelSet.columns`; none if it is refused.
+    """The labels of an artefact, the bundled one if None, in the order of `LabelSet.columns`; empty if it is refused.
 
-    For programs that only show results: these name their labels themselves, and the artefact may be on another machine.
+    For programs that only show results: results name their own labels, and the artefact may be on another machine.
     """
     try:
         return read_manifest(directory or BUNDLED).label_set().columns
@@ -147,7 +147,7 @@ def known_labels(directory: Path | None) -> tuple[str, ...]:
 def _read(path: Path) -> bytes:
     try:
         found = path.stat()
-        # A pipe would be waited for, and a device read without end.
+        # Reading a pipe would block, and reading a device might never end.
         if not stat.S_ISREG(found.st_mode):
             raise ModelError(f"{path}: not a file")
         if found.st_size > _LARGEST_BYTES:
@@ -158,7 +158,7 @@ def _read(path: Path) -> bytes:
 
 
 def read_manifest(directory: Path, pin: str | None = None) -> Manifest:
-    """The manifest alone; what it says of the files is not checked. `pin` and errors as in `read_artefact`."""
+    """The manifest alone; its files are not verified. `pin` and errors as in `read_artefact`."""
     path = directory / "manifest.json"
     written = _read(path)
     if pin is not None and hashlib.sha256(written).hexdigest() != pin.lower():

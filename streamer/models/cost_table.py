@@ -1,4 +1,4 @@
-"""What batches cost on a device: measured when a model has been loaded, so that batches can be chosen by cost."""
+"""Measures the cost of batches on a device after a model is loaded, so that batches can be chosen by cost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamer.pipeline.batching import CostTable
 from streamer.ports import Predict
 from streamer.text import Encoded
 
-# Batches are padded to one of these sizes: the CPU's matrix units are slow on odd ones.
+# Batches are padded to one of these sizes: the CPU's matrix units are slow with odd sizes.
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
-# A recurrent network takes a step a token: between these lengths, the time is a straight line.
+# A recurrent network takes one step per token: between these lengths, the time is linear.
 _LENGTHS = (4, 32, 128, 512)
 
 
@@ -25,8 +25,8 @@ def measure_costs(
 ) -> CostTable:
     """Time batches of several lengths and sizes on the device of `predict`, in about half a second on an idle CPU.
 
-    max_tokens: the longest review that the model takes. Each figure is the better of two runs; once `budget` seconds
-    are spent, of one. Shapes above `max_padded_tokens` are never used, and are taken to cost in proportion.
+    max_tokens: the longest review that the model accepts. Each figure is the better of two runs, or a single run after
+    `budget` seconds. Shapes above `max_padded_tokens` are never used; their cost is assumed proportional.
     """
     lengths = (*(length for length in _LENGTHS if length < max_tokens), max_tokens)
     sizes = tuple(size for size in _SIZES if size <= padded_batch_size(max_reviews))
@@ -54,9 +54,9 @@ def _seconds(predict: Predict, length: int, size: int, runs: int) -> float:
 
 
 def smoothed(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-    """Costs without upward outliers: a batch costs at most what any longer or larger one does.
+    """Costs without upward outliers: a batch costs at most as much as any longer or larger one.
 
-    It could always be filled up to that one; a busy neighbour on the machine is what makes it look dearer.
+    It could always be padded to that one; it only looks more expensive if the machine was busy.
     """
     best = [list(row) for row in rows]
     for i in reversed(range(len(best))):

@@ -1,6 +1,5 @@
-"""Another model without a restart: loaded beside the one that serves, tried, and swapped in between two reviews.
-
-On SIGHUP, and whenever the artefact's manifest.json changes, where `model.watch_ms` says to look.
+"""Changes the model without a restart: loads the new one beside the current one, tests it, and swaps it in between
+two reviews. Reloads on SIGHUP, and whenever the artefact's manifest.json changes, if `model.watch_ms` is set.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _State = tuple[int, int, int] | None
 
 
 class Reloader:
-    """Keeps the model that serves up to date with its directory. `run` until it is cancelled."""
+    """Keeps the current model up to date with its directory. `run` until cancelled."""
 
     def __init__(self, settings: Settings, serving: Manifest, load: Load, metrics: ModelObserver) -> None:
-        """`load` takes seconds and runs in a thread; what it returns to install the model is called on the loop."""
+        """`load` takes seconds and runs in a thread; the function that it returns is called on the event loop."""
         self._manifest = (settings.model.path or BUNDLED) / "manifest.json"
         self._seconds = settings.model.watch_ms / 1000 or None
         self._serving = serving
@@ -37,11 +36,11 @@ class Reloader:
         metrics.model(serving.name, serving.version)
 
     def ask(self) -> None:
-        """Load the artefact again, changed or not."""
+        """Reload the artefact, even if it has not changed."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Wait for a change, load, install; what is refused leaves everything as it is."""
+        """Wait for a change, load, install. A refused artefact changes nothing."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
@@ -71,7 +70,7 @@ class Reloader:
         self._metrics.reload("done")
 
     def _check(self, new: Manifest) -> None:
-        """Raises ModelError where readers could not tell the two apart."""
+        """Raises ModelError if readers could not distinguish the two models."""
         old = self._serving
         if (new.name, new.version) == (old.name, old.version) and new != old:
             raise ModelError(
@@ -81,7 +80,7 @@ class Reloader:
 
 
 def _state(path: Path) -> _State:
-    """What tells one manifest from the next; None where there is none."""
+    """Identifies a version of the manifest file; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
 """Runs an artefact's TorchScript: token ids to predictions, on one device in one precision.
 
-Nothing is served before the golden texts give the golden scores through the very runtime that will serve.
+A model is used only after it has reproduced the golden scores of the golden texts in the same runtime.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
-# Before torch loads OpenMP, which reads it once. By default a thread that waits for the others of its batch spins, and
-# takes from them, the event loop and the broker the very core they need: on two busy cores a batch of 256 reviews of 48
+# Set before torch loads OpenMP, which reads it once. By default a thread that waits for the others of its batch spins,
+# and occupies a core that they, the event loop and the broker need: on two busy cores a batch of 256 reviews of 48
 # tokens took 1.7 s instead of 32 ms.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Likewise oneDNN, which keeps a compiled kernel with its buffers for each of the last 1,024 shapes: memory grew by 11 %
-# from 100,000 to 1,000,000 reviews, each length and size of batch being a shape.
+# The same for oneDNN, which keeps a compiled kernel with its buffers for each of the last 1,024 shapes: memory grew by
+# 11 % from 100,000 to 1,000,000 reviews, since each length and size of a batch is a shape.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 
 import torch
@@ -38,7 +38,7 @@ _DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-# How far a golden score may be off: float32 differs by the order of sums, the short forms by their mantissa.
+# The tolerance for golden scores: float32 differs by the order of sums, the shorter formats by their mantissa.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 
 
@@ -46,9 +46,9 @@ class Model:
     """A loaded artefact on one device in one precision. Its methods are for one thread at a time."""
 
     def __init__(self, artefact: Artefact, device: str, precision: Precision, evidence_tokens: int = 0) -> None:
-        """Load the TorchScript; `evidence_tokens` is how many of the strongest tokens a prediction reports.
+        """Load the TorchScript. `evidence_tokens`: how many of the strongest tokens a prediction reports.
 
-        Raises ModelError where it cannot be opened or lacks `forward` or `explain`.
+        Raises ModelError if it cannot be opened or lacks `forward` or `explain`.
         """
         self.manifest = artefact.manifest
         self.vocabulary = artefact.vocabulary
@@ -59,7 +59,7 @@ class Model:
         self._binary = self.labels.binary
         path = artefact.directory / "model.pt"
         with warnings.catch_warnings():
-            # TorchScript is deprecated upstream; docs/training.md says why we stay with it.
+            # TorchScript is deprecated upstream; docs/training.md explains why we still use it.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.simplefilter("ignore", FutureWarning)
             try:
@@ -81,16 +81,16 @@ class Model:
         return ids if self.device == "cpu" else ids.to(self.device)
 
     def forward(self, ids: torch.Tensor) -> list[float] | list[list[float]]:
-        """For each column of ids int64 [T, B]: with two labels P of the second, else the probability of each."""
+        """For each column of ids int64 [T, B]: with two labels P of the second, otherwise the probability of each."""
         with torch.inference_mode(), _unspecialised():
             scores: list[float] | list[list[float]] = self._module(ids).tolist()
         return scores
 
     def explain(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities as `forward` gives them, float32 [B] or [B, K], and each token's weight float32 [T, B].
+        """Probabilities as in `forward`, float32 [B] or [B, K], and each token's weight float32 [T, B].
 
-        With two labels the weights of a column sum to its logit; above zero they speak for the second label. With more
-        they speak for labels of a higher value.
+        With two labels the weights of a column sum to its logit; above zero, they support the second label. With more,
+        they support labels with a higher value.
         """
         with torch.inference_mode(), _unspecialised():
             score, weight = self._module.explain(ids)
@@ -106,13 +106,13 @@ class Model:
             return [self._prediction(r, s, ()) for r, s in zip(reviews, self.forward(ids), strict=False)]
         scores, weights = self.explain(ids)
         strongest = weights.abs().topk(min(self.evidence_tokens, length), dim=0).indices
-        # Rounded here, where it costs nothing: in float64, for 0.1234 to be just that.
+        # Rounded here, where it is cheap: in float64, so that 0.1234 is exactly that.
         values = weights.gather(0, strongest).double().round(decimals=_WEIGHT_DECIMALS)
         columns = zip(reviews, scores.tolist(), strongest.t().tolist(), values.t().tolist(), strict=False)
         return [self._prediction(review, score, _evidence(review, at, ws)) for review, score, at, ws in columns]
 
     def _prediction(self, review: Encoded, found: Any, evidence: tuple[Weight, ...]) -> Prediction:
-        """`found`: a column's score with two labels, else its probabilities."""
+        """`found`: a column's score with two labels, otherwise its probabilities."""
         if not len(review):
             return _nothing(review)
         if self._binary:
@@ -123,28 +123,28 @@ class Model:
         return Prediction(label, score, confidence, len(review), review.truncated, evidence)
 
     def golden_error(self, golden: Sequence[tuple[str, float]]) -> float:
-        """The largest difference to the golden scores."""
+        """The largest difference from the golden scores."""
         reviews = [self.vocabulary.encode(text, self.manifest.max_tokens) for text, _ in golden]
         predictions = self.predict(reviews)
         return max(abs(v.score - score) for v, (_, score) in zip(predictions, golden, strict=True))
 
 
 def _nothing(review: Encoded) -> Prediction:
-    """Of a review without tokens: there is nothing to decide by."""
+    """The prediction for a review without tokens."""
     return Prediction(UNCERTAIN, 0.5, 0.5, len(review), review.truncated)
 
 
 def _evidence(review: Encoded, at: Sequence[int], weights: Sequence[float]) -> tuple[Weight, ...]:
-    """The tokens at these places with their weights."""
+    """The tokens at these indices with their weights."""
     length = len(review)
     if length >= len(at):
         return tuple(map(Weight, map(review.tokens.__getitem__, at), weights))
-    # The review has fewer tokens than the evidence that was asked for: the rest are pads.
+    # The review has fewer tokens than the requested evidence: the rest is padding.
     return tuple(Weight(review.tokens[i], w) for i, w in zip(at, weights, strict=True) if i < length)
 
 
 def _unspecialised() -> AbstractContextManager[None]:
-    """Without TorchScript's profiling executor, which would compile anew for every shape of batch."""
+    """Without TorchScript's profiling executor, which would recompile for every batch shape."""
     execution: Any = torch.jit  # Exported, but not to type checkers.
     context: AbstractContextManager[None] = execution.optimized_execution(False)
     return context
@@ -158,10 +158,10 @@ def load(
     evidence_tokens: int = 0,
     pin: str | None = None,
 ) -> Model:
-    """Read, check and load an artefact, in the fastest form whose golden texts agree.
+    """Read, verify and load an artefact, in the fastest precision that reproduces the golden scores.
 
-    threads: of the CPU; 0 leaves torch's own choice. pin: see `read_artefact`.
-    Raises ModelError where the artefact is refused, the device is not there or no form agrees.
+    threads: on the CPU; 0 keeps torch's own choice. pin: see `read_artefact`.
+    Raises ModelError if the artefact is refused, the device is missing or no precision reproduces the scores.
     """
     artefact = read_artefact(directory, pin)
     warm_up()
@@ -175,7 +175,7 @@ def load(
         model = Model(artefact, where, form, evidence_tokens)
         try:
             difference = model.golden_error(artefact.golden)
-        except Exception as error:  # Whatever foreign code raises, the answer is the same: refuse it.
+        except Exception as error:  # Whatever the model's code raises, refuse it.
             refused.append(f"in {form} on {where} it fails: {str(error).strip().splitlines()[-1:]}")
             continue
         if difference <= _TOLERANCE[form]:
@@ -185,7 +185,7 @@ def load(
 
 
 def _forms(device: str) -> tuple[Precision, ...]:
-    """Precisions to try, the fastest first."""
+    """The precisions to try, fastest first."""
     if device == "cuda":
         return ("float16", "float32")
     # A CPU without matrix instructions is slower in bfloat16 than in float32.

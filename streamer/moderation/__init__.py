@@ -1,1 +1,1 @@
-"""Rules for what becomes of a review, and what people decide."""
+"""Moderation rules, and people's decisions."""

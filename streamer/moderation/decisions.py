@@ -1,7 +1,7 @@
-"""What people decide on reviews that moderation held: written to, and read from, the verdict topic. Pure.
+"""People's decisions on reviews that moderation held: encodes and decodes messages of the verdict topic. Pure.
 
-The key is the review's identity, so the newest verdict of a review is the one that counts, a compacted topic keeps
-it, and a tombstone takes it back.
+The key is the review's identity. So the newest decision on a review counts, a compacted topic keeps it, and a
+tombstone undoes it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from streamer.formats.cloudevents import DECISION_TYPE, cloudevent_headers
 from streamer.formats.schema import ModerationDecision, SourcePosition
 from streamer.formats.times import rfc3339
 
-_VERDICT: TypeAdapter[ModerationDecision] = TypeAdapter(ModerationDecision)
+_DECISION: TypeAdapter[ModerationDecision] = TypeAdapter(ModerationDecision)
 
 
 class DecisionError(ValueError):
-    """The value is no verdict; the message names the field, and quotes nothing of the review."""
+    """The value is not a decision. The message names the field and never quotes the review."""
 
 
 def decision_on(
@@ -32,10 +32,10 @@ def decision_on(
     label: str | None = None,
     text: str | None = None,
 ) -> ModerationDecision:
-    """A person's verdict on an event of the review topic; `at` is in milliseconds since the epoch.
+    """A person's decision on an event of the review topic; `at` is in milliseconds since the epoch.
 
-    `text` is the review's (`formats.result.text_of`), to be given only where `moderation.verdict_text` allows it.
-    Raises DecisionError where the event is none, or `by` is empty.
+    `text` is the review's (see `formats.result.text_of`). Pass it only if `moderation.verdict_text` allows it.
+    Raises DecisionError if the event is invalid or `by` is empty.
     """
     decision: dict[str, Any] = {
         "action": action,
@@ -47,27 +47,27 @@ def decision_on(
     }
     decision |= {} if label is None else {"label": label}
     decision |= {} if text is None else {"text": text}
-    return _checked(lambda: _VERDICT.validate_python(decision))
+    return _checked(lambda: _DECISION.validate_python(decision))
 
 
 def key_of(source: SourcePosition) -> bytes:
-    """The review's identity (`record_identity`): the key of its verdicts."""
+    """The review's identity (see `record_identity`): the key of the decisions on it."""
     return record_identity(source["topic"], source["partition"], source["offset"]).encode()
 
 
 def encode(topic: str, decision: ModerationDecision, at: int) -> Message:
-    """The message that tells of a verdict; `at` is in milliseconds since the epoch."""
+    """The message for a decision; `at` is in milliseconds since the epoch."""
     return _message(topic, decision["source"], orjson.dumps(decision), at)
 
 
 def encode_undo(topic: str, source: SourcePosition, at: int) -> Message:
-    """The message that takes a review's verdict back."""
+    """The message that undoes the decision on a review."""
     return _message(topic, source, None, at)
 
 
 def decode(value: bytes) -> ModerationDecision:
-    """The verdict in a message's value, which is not null. Raises DecisionError."""
-    return _checked(lambda: _VERDICT.validate_json(value))
+    """The decision in a message's value, which is not null. Raises DecisionError."""
+    return _checked(lambda: _DECISION.validate_json(value))
 
 
 def _checked(validate: Callable[[], ModerationDecision]) -> ModerationDecision:
@@ -76,7 +76,7 @@ def _checked(validate: Callable[[], ModerationDecision]) -> ModerationDecision:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        # Pydantic's message on what is no JSON quotes none of it either.
+        # Pydantic's message about invalid JSON does not quote it either.
         raise DecisionError(f"{field}: {first['msg']}" if field else first["msg"]) from None
 
 

@@ -1,6 +1,6 @@
-"""Regular expressions in time linear in the text, by RE2: what is searched was written by strangers.
+"""Regular expressions by RE2, which searches in linear time: the searched texts come from strangers.
 
-Python's own `re` tries ways through a pattern one after the other, so a text made for it can take years.
+Python's own `re` backtracks, so a malicious text can take it years.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 
 import re2
 
-Search = Callable[[bytes], object]  # Of UTF-8; gives None where the pattern is nowhere in it.
+Search = Callable[[bytes], object]  # Searches UTF-8; returns None if there is no match.
 
-# What RE2 lacks, by what it says of it: without these no search could go back, so they cannot be had.
+# RE2's messages for features that it lacks because they need backtracking.
 _LACKING = ("invalid perl operator", "invalid escape sequence", "bad repetition operator", "invalid named capture")
 
 
 class PatternError(ValueError):
-    """The pattern cannot be used; the message says why."""
+    """The pattern cannot be used. The message gives the reason."""
 
 
 def compiled(pattern: str) -> Search:
@@ -25,8 +25,8 @@ def compiled(pattern: str) -> Search:
 
 
 def any_of(patterns: Sequence[str]) -> Search | None:
-    """One search for all patterns at once, each of which `compiled` takes; None where they cannot be put together."""
-    # Unended, a quotation would swallow the brackets around it.
+    """One search for all patterns at once, each valid for `compiled`; None if they cannot be combined."""
+    # An unclosed quotation would include the brackets around it.
     if any(r"\Q" in pattern for pattern in patterns):
         return None
     try:
@@ -36,7 +36,7 @@ def any_of(patterns: Sequence[str]) -> Search | None:
 
 
 def wildcards(patterns: Sequence[str]) -> Search:
-    """A search for whole texts that match one of the patterns, in which `*` stands for anything."""
+    """A search for whole texts that match one of the patterns, in which `*` matches anything."""
     alternatives = (".*".join(map(_escaped, pattern.split("*"))) for pattern in patterns)
     return compiled(rf"(?s)\A(?:{'|'.join(alternatives)})\z")
 
@@ -48,14 +48,14 @@ def _compiled(pattern: str) -> re2._Regexp:
     try:
         return re2.compile(pattern, options=options)
     except re2.error as error:
-        said = error.args[0]
-        why = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0]
+        why = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
         if why.startswith(_LACKING):
-            why += " (look-around, back-references, possessive and atomic groups and \\Z are not there: texts are "
-            why += "searched in linear time, in RE2's syntax)"
+            why += " (look-around, back-references, possessive and atomic groups and \\Z are not supported: patterns "
+            why += "are in RE2's syntax, which is searched in linear time)"
         raise PatternError(why) from None
     except UnicodeEncodeError:
-        raise PatternError("half of a surrogate pair is no character") from None
+        raise PatternError("half of a surrogate pair is not a character") from None
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Moderation rules: in order, the first one that matches decides what becomes of a review. Pure.
+"""Moderation rules: the first rule that matches decides on a review. Pure.
 
 A rule has conditions on the review (group, pattern, field) and on the model's prediction (label, score). The first kind
 is checked when the review is read, in the decoding thread, since a search may take long. The second kind compares
@@ -19,12 +19,12 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to do with reviews for which all conditions hold; a condition that is empty or None is not checked.
+    """An action for reviews that meet all conditions. A condition that is empty or None is not checked.
 
     labels: the predicted label is one of them. score_min, score_max: inclusive bounds of the score, rounded to six
     decimals as it is published.
     groups: the review's group is one of them; `*` matches anything.
-    pattern: is found in the text as it came. field: dotted path of a field of the input event that is present and not
+    pattern: matches somewhere in the original text. field: dotted path of an input field that is present and not
     null. equals: the field's value is one of these; empty, any value.
     """
 
@@ -52,24 +52,24 @@ class Rule:
 
 
 class Rules:
-    """An ordered list of rules, compiled. Immutable, and so for any thread."""
+    """An ordered list of compiled rules. Immutable, so any thread may use it."""
 
     def __init__(self, rules: Sequence[Rule], default: Action = "allow") -> None:
-        """`default`: what is done with what no rule matches. Raises PatternError."""
+        """`default`: the action for reviews that no rule matches. Raises PatternError."""
         self.rules = tuple(rules)
         self.fields = tuple(dict.fromkeys(rule.field for rule in rules if rule.field is not None))
         self._default = RuleResult(default, None)
         self._decisions = tuple(RuleResult(rule.action, rule.name) for rule in rules)
         patterns = [rule.pattern for rule in rules if rule.pattern is not None]
-        # Most texts match none of the patterns: one search finds that out instead of one for each rule.
+        # Most texts match none of the patterns: one search shows this, instead of one for each rule.
         self._any = any_of(patterns) if len(patterns) > 1 else None
         self._tests = tuple(_Test.of(rule, self.fields) for rule in rules)
         self._final = tuple(not rule.needs_prediction for rule in rules)
 
     def applicable(self, text: str, group: str | None, values: Sequence[object]) -> tuple[int, ...]:
-        """The places of the rules whose conditions on the review hold.
+        """The indices of the rules whose conditions on the review hold.
 
-        Up to the first that has none on the prediction: later rules cannot match any more.
+        Ends with the first of them that has no condition on the prediction: later rules cannot match any more.
 
         `values` are the event's values at `fields`, in that order; None where a field is missing or null.
         """
@@ -83,7 +83,7 @@ class Rules:
         return tuple(found)
 
     def apply(self, applicable: Sequence[int], prediction: Prediction) -> RuleResult:
-        """The result of the first of these rules whose conditions on the prediction hold, else the default."""
+        """The result of the first of these rules whose conditions on the prediction hold, otherwise the default."""
         score = round(prediction.score, 6)
         for place in applicable:
             if self.rules[place].agrees(prediction.label, score):
@@ -92,7 +92,7 @@ class Rules:
 
 
 class _Searched:
-    """A text that patterns are searched in: encoded once, and only if a rule needs it."""
+    """A text to search for patterns. Encoded once, and only if a rule needs it."""
 
     __slots__ = ("_any", "_bytes", "_some", "_text")
 
@@ -112,10 +112,10 @@ class _Searched:
 class _Test(NamedTuple):
     """A rule's conditions on the review, compiled."""
 
-    groups: frozenset[str] | None  # None where any will do.
-    prefixes: tuple[str, ...]  # Of groups with one `*`, at the end: quicker than a search.
+    groups: frozenset[str] | None  # None if any group matches.
+    prefixes: tuple[str, ...]  # Of groups with a single `*` at the end: faster than a search.
     wildcards: Search | None
-    field: int | None  # Its place among the rules' fields.
+    field: int | None  # Its index in the rules' fields.
     equals: frozenset[tuple[bool, Scalar]]
     search: Search | None
 
@@ -134,7 +134,7 @@ class _Test(NamedTuple):
         )
 
     def holds(self, text: _Searched, group: str | None, values: Sequence[object]) -> bool:
-        """Cheap conditions first, the pattern last."""
+        """Whether all conditions hold. Checks cheap conditions first, and the pattern last."""
         return (
             (self.groups is None or (group is not None and self._is_of(group)))
             and (self.field is None or self._is_there(values[self.field]))

@@ -1,1 +1,1 @@
-"""What the outside sees: metrics, traces, logs, pages and terminals."""
+"""Observability: metrics, traces, logs, health pages and terminal output."""

@@ -1,4 +1,4 @@
-"""The cores of this process."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def available_cores() -> int:
-    """Cores that this process may use; with CPU affinity, as in many containers, fewer than the machine has."""
+    """The number of cores that this process may use; with CPU affinity, as in many containers, not all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

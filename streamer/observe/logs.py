@@ -1,4 +1,4 @@
-"""How the process logs: to standard error, as text or as JSON lines, and aiokafka within bounds."""
+"""Sets up logging to standard error, as text or JSON lines, with a rate limit for aiokafka."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 
 import orjson
 
-# While a broker is away, each of aiokafka's tasks logs it many times a second.
+# While a broker is unreachable, each of aiokafka's tasks logs it many times a second.
 _EVERY_SECONDS = 10.0
 _REMEMBERED = 256  # Message templates.
 
 
 def set_up(level: str, form: str) -> None:
-    """Log from `level` on; `form` is `text` or `json`."""
+    """Log messages of at least `level`; `form` is `text` or `json`."""
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if form == "json" else text)
     # On the handler, not on the logger aiokafka: a logger's filters do not apply to its children.
     handler.addFilter(RateLimitFilter("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # aiokafka logs whole messages at DEBUG; uvicorn its own life at INFO.
+    # aiokafka logs whole messages at DEBUG; uvicorn logs its start and stop at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    # The first logs every attempt to reach a collector, the second quotes headers that are no trace context.
+    # The first logs every attempt to reach a collector; the second quotes headers that are not a trace context.
     for chatty in ("opentelemetry.exporter", "opentelemetry.trace"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    # It logs offsets that are out of range, and so records that nobody will read, at INFO only.
+    # It logs out-of-range offsets, which mean that records are lost, at INFO only.
     logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 
 
@@ -46,17 +46,17 @@ class _JsonLines(logging.Formatter):
 
 @dataclass(slots=True)
 class _Template:
-    """Lines of one logger with one template: when the last one was logged, and how many were suppressed since."""
+    """Lines of one logger with one template: when the last one was logged, and the number suppressed since."""
 
     logged_at: float
     suppressed: int = 0
 
 
 class RateLimitFilter(logging.Filter):
-    """Logs a library's warning or error once in `every` seconds, with the number of lines like it suppressed since.
+    """Logs a library's warning or error once in `every` seconds, with the number of similar lines suppressed since.
 
-    Lines are alike if they have the same logger and template, whatever is filled in. Lines below WARNING and lines of
-    other loggers all pass. The number is in the next line that is logged; after the last one it is never reported.
+    Lines are similar if they have the same logger and template, whatever their arguments. Lines below WARNING and lines
+    of other loggers always pass. The next logged line has the number; after the last one it is never reported.
     """
 
     def __init__(self, library: str, every: float = _EVERY_SECONDS) -> None:
@@ -65,7 +65,7 @@ class RateLimitFilter(logging.Filter):
         self._templates: OrderedDict[tuple[str, str], _Template] = OrderedDict()  # The last one logged is last.
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log the record; its message then says how many like it were suppressed."""
+        """Whether to log the record. Its message then has the number of suppressed lines."""
         if record.levelno < logging.WARNING or not super().filter(record):
             return True
         key = (record.name, str(record.msg))

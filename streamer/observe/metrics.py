@@ -35,7 +35,7 @@ _RATIOS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 
 def parse(page: str) -> list[tuple[str, dict[str, str], float]]:
-    """Name, labels and value of each sample on a worker's `/metrics`. Raises ValueError for what is no such page."""
+    """Name, labels and value of each sample on a worker's `/metrics`. Raises ValueError if the page is not valid."""
     return [
         (sample.name, dict(sample.labels), float(sample.value))
         for family in text_string_to_metric_families(page)
@@ -44,7 +44,7 @@ def parse(page: str) -> list[tuple[str, dict[str, str], float]]:
 
 
 class Durations(Collector):
-    """A histogram that takes in many values at once: prometheus_client's takes 1.4 us for each, this one 0.2."""
+    """A histogram that accepts many values at once: prometheus_client's takes 1.4 us for each, this one 0.2."""
 
     def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
         """`buckets` are the upper bounds, in seconds, ascending, without infinity."""
@@ -56,14 +56,14 @@ class Durations(Collector):
         registry.register(self)
 
     def observe(self, values: Sequence[float]) -> None:
-        """Count values, in seconds; one that is on a bound is within it."""
+        """Count values, in seconds; bounds are inclusive."""
         with self._lock:
             for value in values:
                 self._counts[bisect_left(self._bounds, value)] += 1
             self._sum += sum(values)
 
     def collect(self) -> Iterable[Metric]:
-        """The histogram as it is now."""
+        """The current histogram."""
         with self._lock:
             counts, total = list(accumulate(self._counts)), self._sum
         names = [*map(str, self._bounds[:-1]), "+Inf"]
@@ -81,7 +81,7 @@ class Metrics:
         self.records = counter("streamer_records", "Records finished, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
-        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule; the rule is empty where none matched.", ["action", "rule"], registry=registry)
+        self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule; the rule is empty if none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)
         self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
@@ -91,27 +91,27 @@ class Metrics:
         self.padding = histogram("streamer_padding_efficiency_ratio", "Real tokens over tokens with padding, by batch.", buckets=_RATIOS, registry=registry)
         self.tokens = counter("streamer_tokens", "Tokens given to the model, without padding.", registry=registry)
         self.padded_tokens = counter("streamer_padded_tokens", "Tokens given to the model, padding included.", registry=registry)
-        self.tokens_in_flight = gauge("streamer_tokens_in_flight", "Tokens admitted and not yet published.", registry=registry)
+        self.tokens_in_flight = gauge("streamer_tokens_in_flight", "Tokens admitted but not yet published.", registry=registry)
         self.reviews_waiting = gauge("streamer_reviews_waiting", "Reviews waiting for a batch.", registry=registry)
         self.paused_partitions = gauge("streamer_paused_partitions", "Partitions paused because too much is in flight.", registry=registry)
         self.lag_records = gauge("streamer_lag_records", "Records behind the end of the partition.", ["topic", "partition"], registry=registry)
         self.lag_seconds = gauge("streamer_lag_seconds", "Age of the last published record while there is lag.", ["topic", "partition"], registry=registry)
         self.cache_lookups = counter("streamer_cache_lookups", "Lookups in the cache of predictions, by result: hit, miss.", ["result"], registry=registry)
         self.commits = counter("streamer_commits", "Offset commits, by outcome: done, skipped, failed.", ["outcome"], registry=registry)
-        self.rebalances = counter("streamer_rebalances", "Times that partitions were revoked.", registry=registry)
-        self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than asked the event loop resumed.", buckets=_DELAYS, registry=registry)
+        self.rebalances = counter("streamer_rebalances", "Number of times that partitions were revoked.", registry=registry)
+        self.loop_delay_seconds = histogram("streamer_loop_delay_seconds", "How much later than scheduled the event loop resumed.", buckets=_DELAYS, registry=registry)
         self.loop_delay_max = gauge("streamer_loop_delay_max_seconds", "The longest such delay since the start.", registry=registry)
         self.tasks = gauge("streamer_tasks", "Tasks of the event loop, including those that serve this page.", registry=registry)
         self.model_info = gauge("streamer_model_info", "1 for the model in use.", ["name", "version"], registry=registry)
         self.model_reloads = counter("streamer_model_reloads", "Reloads of the artefact, by outcome: done, unchanged, refused.", ["outcome"], registry=registry)
         self.trend_messages = counter("streamer_trend_messages", "Messages published to the trends topic.", registry=registry)
         self.trend_cells = counter("streamer_trend_cells", "Cells in these messages: one for each second of event time and group.", registry=registry)
-        self.ready = gauge("streamer_ready", "1 while `/health/ready` says so, else 0.", registry=registry)
+        self.ready = gauge("streamer_ready", "1 while `/health/ready` answers 200, else 0.", registry=registry)
         # fmt: on
         ProcessCollector(registry=registry)
         self.tasks.set_function(_tasks)
         self._longest_delay = 0.0
-        # From 0: Prometheus sees an increase only on what was there before.
+        # Start at 0: Prometheus sees an increase only in a series that already exists.
         for outcome in Outcome:
             self.records.labels(outcome.value)
         for reason in Reason:
@@ -128,8 +128,8 @@ class Metrics:
     def finished(
         self, outgoings: Sequence[Outgoing], since_read: Sequence[float], since_created: Sequence[float]
     ) -> None:
-        """Results are acknowledged; the times are those of each."""
-        # Counted here first: looking a child up by its labels and adding to it takes 3 us, and that for each record.
+        """Results were acknowledged; there is one time for each."""
+        # Counted here first: looking up a child by its labels and adding to it takes 3 us, too much for each record.
         kinds = Counts((o.outcome, o.label, o.reason, o.action, o.rule) for o in outgoings)
         for (outcome, label, reason, action, rule), count in kinds.items():
             self.records.labels(outcome.value).inc(count)
@@ -143,7 +143,7 @@ class Metrics:
         self.age.observe(since_created)
 
     def stage(self, name: str, seconds: float, reviews: int) -> None:
-        """A stage has dealt with a chunk or a batch."""
+        """A stage has processed a chunk or a batch."""
         self.stage_seconds.labels(name).observe(seconds)
         self.stage_reviews.labels(name).inc(reviews)
 
@@ -156,7 +156,7 @@ class Metrics:
         self.padded_tokens.inc(padded)
 
     def in_flight(self, tokens: int, waiting: int, paused: int) -> None:
-        """What the worker holds right now."""
+        """The records that the worker holds now."""
         self.tokens_in_flight.set(tokens)
         self.reviews_waiting.set(waiting)
         self.paused_partitions.set(paused)
@@ -171,7 +171,7 @@ class Metrics:
         self.lag_seconds.labels(*map(str, partition)).set(seconds)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Partitions are another worker's from here on: their lag is no longer ours to report."""
+        """Partitions now belong to another worker: stop reporting their lag."""
         self.rebalances.inc(bool(partitions))
         for partition in partitions:
             for metric in (self.lag_records, self.lag_seconds):
@@ -182,28 +182,28 @@ class Metrics:
         self.commits.labels(outcome.value).inc()
 
     def counted(self, messages: int, cells: int) -> None:
-        """Counts are published for the trends."""
+        """Counts were published for the trends."""
         self.trend_messages.inc(messages)
         self.trend_cells.inc(cells)
 
     def loop_delay(self, seconds: float) -> None:
-        """The event loop came back late."""
+        """The event loop resumed late."""
         self.loop_delay_seconds.observe(seconds)
         self._longest_delay = max(self._longest_delay, seconds)
         self.loop_delay_max.set(self._longest_delay)
 
     def model(self, name: str, version: str) -> None:
-        """This model serves from here on."""
+        """This model is now in use."""
         self.model_info.clear()
         self.model_info.labels(name, version).set(1)
 
     def reload(self, outcome: str) -> None:
-        """An artefact was loaded again."""
+        """An artefact was reloaded."""
         self.model_reloads.labels(outcome).inc()
 
 
 def _tasks() -> int:
-    """Of the loop that asks; 0 where none runs."""
+    """The number of tasks of the running event loop; 0 if there is none."""
     try:
         return len(asyncio.all_tasks())
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""`/metrics`, `/health/live` and `/health/ready`, beside the pipeline on the same event loop."""
+"""`/metrics`, `/health/live` and `/health/ready`, on the same event loop as the pipeline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AddressInUse(Exception):
 def application(
     metrics: Callable[[], bytes], content_type: str, not_ready_reason: Callable[[], str | None]
 ) -> Starlette:
-    """The three pages. `not_ready_reason` gives the reason, or None when the worker is ready."""
+    """The three pages. `not_ready_reason` returns the reason, or None if the worker is ready."""
 
     async def live(request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -42,7 +42,7 @@ def application(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the worker handles signals, and drains."""
+    """uvicorn without its own signal handling: the worker handles signals and drains."""
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
@@ -51,16 +51,16 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serve(app: Starlette, host: str, port: int, section: str = "http") -> AsyncIterator[int]:
-    """Serve until the block ends; gives the port, which is a free one where 0 was asked for.
+    """Serve until the block ends; yields the port, which is a free one if `port` is 0.
 
-    section: of the settings, where host and port come from. Raises AddressInUse where the address cannot be bound.
+    section: the settings section of host and port. Raises AddressInUse if the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen()  # Before the port is announced: early clients wait instead of being refused.
+            listener.listen()  # Before the port is announced, so that early clients wait instead of being refused.
         except OSError as error:
             raise AddressInUse(f"{section}.host {host}, {section}.port {port}: {error.strerror or error}") from None
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)

@@ -1,4 +1,4 @@
-"""The progress of a long command: a bar on a terminal, elsewhere a line every few seconds; a summary at the end."""
+"""The progress of a long command: a bar on a terminal, otherwise a line every few seconds; a summary at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINE_SECONDS = 5.0
 
 @contextlib.contextmanager
 def progress_bar(unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function that advances the progress by a count of `unit`, of `total` if known; shown on standard error."""
+    """Shows progress on standard error; yields a function that adds a count of `unit`. total: None if unknown."""
     console = Console(stderr=True)
     started = last_line = time.monotonic()
     done = 0

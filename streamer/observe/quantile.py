@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def histogram_quantile(buckets: Mapping[float, float], share: float) -> float | None:
-    """The value that this share of the observations is at or below; None if there are none.
+    """The value that this share of the observations does not exceed; None if there are no observations.
 
     `buckets` maps upper bounds, infinity included, to cumulative counts. Linear within a bucket and, in the last one,
     its lower bound, as in Prometheus' `histogram_quantile`.

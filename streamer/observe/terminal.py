@@ -1,4 +1,4 @@
-"""What commands share that show things on a terminal: text that is safe to print, and a clean end at a signal."""
+"""Shared by commands with terminal output: text that is safe to print, label colours, and signal handling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from streamer.labels import UNCERTAIN
 
 
 def printable(text: str) -> str:
-    """The text with control and format characters, which a terminal would act upon, replaced by spaces."""
+    """The text with control and format characters, which a terminal would interpret, replaced by spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def label_colours(columns: Sequence[str]) -> dict[str, str]:
-    """A colour for each label, by its place in the order of `LabelSet.columns`: green at one end, red at the other."""
+    """A colour for each label, by its index in the order of `LabelSet.columns`: green at one end, red at the other."""
     classes = [label for label in columns if label != UNCERTAIN]
     colours = {label: "cyan" for label in classes}
     if classes:

@@ -1,11 +1,11 @@
 """OpenTelemetry traces: a span for each batch, linked to the traces of its records, and one for each commit.
 
 Names and attributes are those of the semantic conventions for messaging (opentelemetry.io/docs/specs/semconv/messaging,
-still in development there); what they have no name for begins with `streamer.`. Of a review a span holds where its
-record stands, never its text, its key or an error's message.
+still in development there); other attributes begin with `streamer.`. A span contains the position of a review's
+record, but never its text, its key or an error's message.
 
-Spans wait in a bounded queue and are sent by a thread of their own: where the collector is away or slow they are
-dropped, and nothing here waits for them, but for `stop`, two seconds at most.
+Spans wait in a bounded queue, and a separate thread sends them. If the collector is unreachable or slow, they are
+dropped. Nothing waits for them except `stop`, for two seconds at most.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _TRACES_PATH = "/v1/traces"
 _FLUSH_SECONDS = 2.0
 # A span with 32 links is 26 KB, and the SDK's default is four times as many.
 _QUEUE = 512
-_ROOT = Context()  # Each span begins a trace of its own: a batch has as many parents as reviews.
+_ROOT = Context()  # Each span begins its own trace: a batch has as many parents as reviews.
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 def start(settings: Settings) -> Spans:
-    """Spans to where `tracing.endpoint`, or else `OTEL_EXPORTER_OTLP_*`, says. Raises SettingsError."""
+    """Spans that are sent to `tracing.endpoint` or that of `OTEL_EXPORTER_OTLP_*`. Raises SettingsError."""
     endpoint = settings.tracing.endpoint
     if endpoint is not None and urlsplit(endpoint).path in ("", "/"):
         endpoint = endpoint.rstrip("/") + _TRACES_PATH
@@ -56,14 +56,14 @@ class Spans:
     """Implements `streamer.ports.Tracer`."""
 
     def __init__(self, settings: Settings, exporter: SpanExporter) -> None:
-        """Raises ValueError where the SDK's own variables are wrong."""
+        """Raises ValueError if the SDK's own variables are invalid."""
         tracing, kafka = settings.tracing, settings.kafka
         self._topic = settings.input.topic
         self._links = tracing.max_links
         self._provider = TracerProvider(
             sampler=TraceIdRatioBased(tracing.sample_ratio),
             resource=_resource(),
-            shutdown_on_exit=False,  # It would wait for a collector that is away.
+            shutdown_on_exit=False,  # It would wait for an unreachable collector.
             span_limits=SpanLimits(max_links=max(1, tracing.max_links)),
         )
         chosen = {OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE} & os.environ.keys()
@@ -78,7 +78,7 @@ class Spans:
 
     @contextlib.contextmanager
     def infer(self, records: Iterable[Record], reviews: int, tokens: int, length: int) -> Iterator[None]:
-        """A span of kind consumer, linked to the contexts that the records carry, up to `tracing.max_links`."""
+        """A span of kind consumer, linked to the records' trace contexts, up to `tracing.max_links`."""
         span = self._tracer.start_span(f"infer {self._topic}", _ROOT, SpanKind.CONSUMER)
         if not span.is_recording():
             yield
@@ -121,15 +121,15 @@ class Spans:
             yield ended
 
     async def stop(self) -> None:
-        """Send what is left, within two seconds; what cannot be sent by then is dropped."""
+        """Send the remaining spans within two seconds; spans not sent by then are dropped."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 
         def shut_down() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # The loop has not waited.
+            with contextlib.suppress(RuntimeError):  # The loop has closed without waiting.
                 loop.call_soon_threadsafe(done.set)
 
-        # Neither the loop nor the interpreter waits for a daemon at its end.
+        # Neither the loop nor the interpreter waits for a daemon thread at exit.
         Thread(target=shut_down, name="spans", daemon=True).start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
@@ -151,7 +151,7 @@ class Spans:
 
 
 def _context(record: Record) -> SpanContext | None:
-    """What the record's `traceparent` says (W3C Trace Context); None without one, or where its trace is not sampled."""
+    """The context in the record's `traceparent` (W3C Trace Context); None if there is none or it is not sampled."""
     carrier = {
         name: value.decode("ascii", "replace")
         for name, value in record.headers
@@ -165,7 +165,7 @@ def _context(record: Record) -> SpanContext | None:
 
 @contextlib.contextmanager
 def _ended(span: Span) -> Iterator[None]:
-    """Ends the span; an error leaves its type there, since its message might quote the text."""
+    """Ends the span. Records only the type of an error, since its message might quote the text."""
     try:
         yield
     except BaseException as error:
@@ -177,6 +177,6 @@ def _ended(span: Span) -> Iterator[None]:
 
 
 def _resource() -> Resource:
-    """Who we are; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` win."""
+    """The attributes of this service; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence."""
     ours = {"service.name": SERVICE, "service.version": __version__, "service.instance.id": str(uuid4())}
     return Resource.create(ours).merge(OTELResourceDetector().detect())

@@ -1,9 +1,9 @@
 """`streamer plan --measure`: a profile of this host, without Kafka, in a few seconds.
 
-Measured here: the model, and decoding, tokenising and encoding of texts that the caller passes. The stages that need
-Kafka (consume, publish, bucket, the loop) are those of the stored profile, scaled by how much longer decoding,
+Measures the model, and the decoding, tokenising and encoding of texts that the caller passes. The stages that need
+Kafka (consume, publish, bucket, the loop) come from the stored profile, scaled by how much longer decoding,
 tokenising and encoding take here. The share of the GIL, the derating, the latency of an idle worker and the growth of
-memory are the stored profile's too.
+memory also come from the stored profile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MEASURED = ("decode", "tokenise", "encode")
 def measure(settings: Settings, mean_tokens: float, texts: Sequence[str]) -> Profile:
     """Time the stages on reviews of half and of one and a half times `mean_tokens`, and fit a line through both.
 
-    The reviews are made of `texts`. Raises ModelError if the model is refused, ProfileError if there is no stored
+    The reviews are built from `texts`. Raises ModelError if the model is refused, ProfileError if there is no stored
     profile to scale.
     """
     reference = stored("cpu")
@@ -59,7 +59,7 @@ def measure(settings: Settings, mean_tokens: float, texts: Sequence[str]) -> Pro
     resident = _resident_mib()
     device: Device = "cuda" if model.device == "cuda" else "cpu"
     available = available_cores()
-    # As the service sets them; the model on a GPU has one thread, which feeds it.
+    # As in the service. On a GPU the model has one thread, which feeds it.
     threads = 1 if device == "cuda" else settings.model.threads or max(1, available // 2)
     return Profile(
         format=1,
@@ -73,8 +73,8 @@ def measure(settings: Settings, mean_tokens: float, texts: Sequence[str]) -> Pro
         lengths={upper: share for upper, share in reference.lengths.items() if upper <= model.manifest.max_tokens},
         stages={name: stages.get(name) or _scaled(stage, here / there) for name, stage in reference.stages.items()},
         costs=Costs(lengths=table.lengths, sizes=table.sizes, seconds=table.seconds),
-        # On the safe side: each thread is busy as long as a batch runs. On a busy host, CPU time over wall time is too
-        # little: the batch times are the best of several, and were not slowed down as much.
+        # A safe assumption: each thread is busy while a batch runs. On a busy host, CPU time over wall time is too
+        # low: the batch times are the best of several, and were not slowed down as much.
         model_cores=float(threads) if device == "cpu" else min(1.0, max(0.1, cores)),
         batch_ms=reference.batch_ms,
         overhead_ms=reference.overhead_ms,
@@ -88,7 +88,7 @@ def measure(settings: Settings, mean_tokens: float, texts: Sequence[str]) -> Pro
 
 
 class _Sample:
-    """Reviews of about this many tokens, and how long each stage takes for one of them, in microseconds."""
+    """Reviews of about this many tokens, and the time of each stage for one of them, in microseconds."""
 
     def __init__(self, settings: Settings, model: Model, texts: Sequence[str], tokens: float) -> None:
         values = [
@@ -116,7 +116,7 @@ class _Sample:
 
 
 def _resized(texts: Sequence[str], model: Model, tokens: float) -> list[str]:
-    """The texts joined together, then cut into reviews of as many characters as make `tokens` on average."""
+    """The texts, joined and cut into reviews with as many characters as correspond to `tokens` on average."""
     limit = model.manifest.max_tokens
     whole = [text for text in texts if len(text) < limit]
     total_tokens = sum(len(model.vocabulary.encode(text, limit)) for text in whole)
@@ -151,7 +151,7 @@ def _mean(encoded: Sequence[Encoded]) -> float:
 
 
 def _microseconds(work: Callable[[], object]) -> float:
-    """Core time of a review, the best of five: other processes of this host must not count."""
+    """Core time of a review, the best of five runs, so that other processes of this host do not count."""
     best = float("inf")
     for _ in range(5):
         begin = time.thread_time()
@@ -179,7 +179,7 @@ def _scaled(stage: Stage, factor: float) -> Stage:
 
 
 def _bytes(short: _Sample, long: _Sample, records_of: Callable[[_Sample], Sequence[bytes]]) -> Bytes:
-    """Sizes along the same line, and how well they compress."""
+    """Record sizes on the same line, and their compression ratio."""
     low, high = (sum(map(len, records_of(sample))) / len(records_of(sample)) for sample in (short, long))
     per_token = max(0.0, (high - low) / max(1.0, long.mean - short.mean))
     return Bytes(
@@ -190,7 +190,7 @@ def _bytes(short: _Sample, long: _Sample, records_of: Callable[[_Sample], Sequen
 
 
 def compression_ratio(records: Sequence[bytes]) -> float:
-    """Compressed over raw bytes, by zstd, the default, a full batch of the producer at a time."""
+    """Compressed over raw bytes with zstd, the default, for full batches of the producer."""
     joined = b"".join(records)
     batches = [joined[at : at + BATCH_BYTES] for at in range(0, len(joined), BATCH_BYTES)]
     return sum(len(bytes(cramjam.zstd.compress(batch))) for batch in batches) / len(joined)

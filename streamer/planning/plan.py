@@ -1,8 +1,8 @@
-"""How many workers, cores, partitions and bytes a rate of reviews takes, from what one worker was measured to cost.
+"""The workers, cores, partitions and bytes that a rate of reviews needs, from the measured costs of one worker.
 
-Pure: a `Profile` holds the measurements, `plan` computes from them; docs/scaling.md explains how, and says what is
-measured and what extrapolated. A worker is one process: one thread at a time runs Python (the GIL), `threads` threads
-run the model. So its rate is limited by the first of three to be used up: the GIL, the model, its cores.
+Pure: a `Profile` holds the measurements, and `plan` computes from them. docs/scaling.md explains how, and which numbers
+are measured or extrapolated. A worker is one process: one thread at a time runs Python (the GIL), `threads` threads
+run the model. So its rate is limited by the first of three that is used up: the GIL, the model, its cores.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from streamer.planning.profile import Bytes, Device, Profile
 from streamer.planning.queueing import Latency, batch_latency
 from streamer.planning.worker import Bound, Worker, mix, server, worker_at
 
-MAX_UTILISATION = 0.95  # Beyond it queues grow very long, and a backlog is not worked off.
+MAX_UTILISATION = 0.95  # Above this, queues grow very long, and a backlog does not shrink.
 _MAX_RATE = 1e9
 
 
 class PlanError(ValueError):
-    """The request cannot be planned; the message says which number is wrong."""
+    """The request cannot be planned. The message names the invalid number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to plan for.
+    """The requirements of a plan.
 
-    rate: reviews a second. mean_tokens: their average length. utilisation: how busy a worker may be, of 1. headroom:
-    partitions for so many times the workers; a topic's count cannot shrink, and growing it moves keys. replication:
+    rate: reviews a second. mean_tokens: their average length. utilisation: the maximum for a worker, up to 1. headroom:
+    partitions per worker; a topic's count cannot shrink, and growing it moves keys. replication:
     replicas of the topics.
     """
 
@@ -68,9 +68,9 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a rate takes.
+    """The resources for a rate.
 
-    utilisation: of a worker, at most what was requested. memory_gib: of all workers. disk_gb_per_day: of input and
+    utilisation: of a worker, at most the requested one. memory_gib: of all workers. disk_gb_per_day: of input and
     output, compressed, on all replicas.
     """
 
@@ -95,7 +95,7 @@ class Plan:
 
 
 def plan(profile: Profile, request: Request) -> Plan:
-    """What the requested rate takes. Raises PlanError if a number of the request is impossible."""
+    """The resources for the requested rate. Raises PlanError if a number of the request is impossible."""
     request.check(profile.max_tokens)
     rate, mean_tokens = request.rate, request.mean_tokens
     lengths = mix(profile, mean_tokens)
@@ -137,7 +137,7 @@ _ADVICE: dict[Bound, str] = {
 
 
 def _gpus(profile: Profile, worker: Worker, workers: int) -> tuple[int, int]:
-    """The number of GPUs, and of workers that share one, as its time (each at full rate) and its memory allow."""
+    """The number of GPUs, and of workers that share one, limited by its time (each at full rate) and its memory."""
     if profile.device == "cpu":
         return 0, 1
     per_gpu = max(1, int(1000 / (worker.rate * worker.model_ms) + 1e-9))
@@ -147,7 +147,7 @@ def _gpus(profile: Profile, worker: Worker, workers: int) -> tuple[int, int]:
 
 
 def divisible(least: int) -> int:
-    """The smallest number of partitions, at least this many, that spreads evenly over many numbers of workers.
+    """The smallest number of partitions, at least this many, that divides evenly among many numbers of workers.
 
     Up to 12 a divisor of 12; above, a multiple of 12 whose only prime factors are 2, 3 and 5.
     """
@@ -171,7 +171,7 @@ def _traffic(record: Bytes, rate: float, tokens: float) -> Traffic:
 
 def _latency(profile: Profile, lengths: Sequence[int], worker: Worker, rate: float, per_gpu: int) -> Latency:
     """From read to acknowledged, at `rate` reviews a second for one worker."""
-    others = (per_gpu - 1) * rate * worker.model_ms / 1000  # Share of a shared GPU's time that others use.
+    others = (per_gpu - 1) * rate * worker.model_ms / 1000  # The share of a GPU's time that other workers use.
     waited = batch_latency(server(profile, lengths, worker.rate, 1 / (1 - min(others, 0.95))), lengths, rate)
     milliseconds = (waited.mean, waited.p50, waited.p95, waited.p99)
     return Latency(*(value + profile.overhead_ms for value in milliseconds))

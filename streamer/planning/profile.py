@@ -1,4 +1,4 @@
-"""What one worker was measured to cost: what plans are computed from. Pure."""
+"""The measured costs of one worker, from which plans are computed. Pure."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class Point(_Model):
 
 
 class Profile(_Model):
-    """What one worker costs, and how that was measured.
+    """The costs of one worker, and how they were measured.
 
     stages: all but the model. model_cores: cores that are busy while a batch runs. lengths: the mix of reviews, as the
-    share of those with at most this many tokens, and more than the entry before. batch_ms: the cost of a batch besides
-    the model. overhead_ms: from read to acknowledged on an idle worker, without the model. derate: the measured rate of
-    a worker over the rate that the stages alone would allow; caches, memory and the scheduler cost the rest.
+    share of those with at most this many tokens, and more than the entry before. batch_ms: the cost of a batch outside
+    of the model. overhead_ms: from read to acknowledged on an idle worker, without the model. derate: the measured rate
+    of a worker over the rate that the stages alone would allow; caches, memory and the scheduler cost the rest.
     device_mib: memory of the GPU, worker_device_mib: the part of it that a worker uses; 0 if unknown.
     """
 

@@ -1,7 +1,7 @@
-"""How long reviews wait for batches: formulas for one work-conserving server that takes batches by length.
+"""How long reviews wait for batches: formulas for one work-conserving server that serves batches by length.
 
-Pure. `streamer.planning.worker.server` makes a whole worker such a server. tests/planning/test_plan.py compares the
-formulas with a simulation.
+Pure. `streamer.planning.worker.server` models a whole worker as such a server. tests/planning/test_plan.py compares
+the formulas with a simulation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_PADDED_TOKENS = BatchingSettings().max_padded_tokens
 # Median, 95 % and 99 % of Erlang's distribution of six and of three stages, relative to its mean.
 _ONE_BATCH = (0.9450, 1.7522, 2.1847)
 _MORE_BATCHES = (0.8914, 2.0986, 2.8020)
-# Backlogs that the time to clear is computed for, in reviews; past the last it grows by the full-load cost.
+# Backlogs, in reviews, for which the time to clear is computed; beyond the last it grows by the full-load cost.
 _BACKLOGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
@@ -56,7 +56,7 @@ def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Late
     batch takes all, of three where it takes two or more, which was fitted to the simulation.
     tests/planning/test_plan.py compares all of it with the simulation: within a factor of 2.
 
-    Infinite where `rate` is not below the capacity.
+    Infinite if `rate` is not below the capacity.
     """
     full = full_load_seconds(costs, lengths)
     if rate * full >= 1:
@@ -64,7 +64,7 @@ def batch_latency(costs: CostTable, lengths: Sequence[int], rate: float) -> Late
     cleared = [_clear(costs, lengths, backlog) for backlog in _BACKLOGS]
 
     def clear(backlog: float) -> tuple[float, float]:
-        """Seconds, and batches; interpolated between the backlogs, and past the last one with full batches only."""
+        """Seconds and batches; interpolated between the backlogs, and with full batches only beyond the last."""
         if backlog <= 1:
             return cleared[0]
         right = bisect_left(_BACKLOGS, backlog)

@@ -1,4 +1,4 @@
-"""A plan as `streamer plan` prints it: a table for people, JSON for scripts."""
+"""Prints a plan for `streamer plan`: a table for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from streamer.planning.plan import Plan
 from streamer.planning.profile import Profile
 
-_WIDTH = 110  # Without a terminal.
+_WIDTH = 110  # If there is no terminal.
 _BOUNDS = {"python": "Python, under the GIL", "model": "the model", "cores": "the cores"}
 
 
@@ -62,5 +62,5 @@ def _model(plan: Plan) -> str:
 
 
 def as_json(plan: Plan, profile: Profile) -> dict[str, Any]:
-    """The fields of the plan, and the profile it was made from."""
+    """The fields of the plan, and the profile that it is based on."""
     return {**asdict(plan), "profile": {"name": profile.name, "measured": profile.measured, "device": profile.device}}

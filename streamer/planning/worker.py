@@ -1,4 +1,4 @@
-"""One worker: the mix of reviews it gets, the rate it reaches, and its latency as a batch server. Pure."""
+"""One worker: its mix of reviews, the rate it reaches, and its latency as a batch server. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from streamer.pipeline.batching import CostTable
 from streamer.planning.profile import Profile
 from streamer.planning.queueing import full_load_seconds
 
-_POINTS = 256  # Quantiles that stand for a mix of lengths.
+_POINTS = 256  # Quantiles that represent a mix of lengths.
 
 Bound = Literal["python", "model", "cores"]
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker can do with texts of one mean length.
+    """The capacity of one worker for texts of one mean length.
 
     rate: reviews a second at most. bound: the bottleneck. bounds: the rate that each resource would allow, before the
     derating. cores: busy at this rate. cpu_ms, gil_ms, model_ms: core time of a review, the part of it under the GIL,
@@ -35,7 +35,7 @@ class Worker:
 
 
 def mix(profile: Profile, mean_tokens: float) -> tuple[int, ...]:
-    """Token counts that stand for the reviews: the profile's mix stretched to this mean, cut at its `max_tokens`.
+    """Token counts that represent the reviews: the profile's mix scaled to this mean, cut at its `max_tokens`.
 
     Ascending, each for an equal share. A longer mean makes none of them shorter.
     """
@@ -96,8 +96,8 @@ def worker_at(profile: Profile, lengths: Sequence[int], mean_tokens: float, core
 def server(profile: Profile, lengths: Sequence[int], rate: float, slower: float = 1.0) -> CostTable:
     """The whole worker as one batch server with a capacity of `rate` reviews a second.
 
-    A batch takes the time of the model (times `slower`), the cost of a batch besides, and for each review the time by
-    which the bottleneck is slower than both. Stages that overlap count one after the other, which is on the safe side.
+    A batch takes the time of the model (times `slower`), the other costs of a batch, and for each review the time by
+    which the bottleneck is slower than both. Overlapping stages are added up, which is a safe assumption.
     """
     table = profile.costs.table()
     seconds = tuple(tuple(slower * cost + profile.batch_ms / 1000 for cost in row) for row in table.seconds)

@@ -1,4 +1,4 @@
-"""Every setting, parsed once at the edge; modules receive plain values. A file for each section."""
+"""All settings, parsed once at start-up; modules receive plain values. One file for each section."""
 
 from streamer.settings.batching import BatchingSettings
 from streamer.settings.dead_letters import DeadLetterSettings

@@ -1,4 +1,4 @@
-"""How reviews are put into batches."""
+"""How batches are formed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class BatchingSettings(Section):
     max_wait_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     """A review that has waited this long goes into the next batch."""
     max_reviews: Annotated[int, Field(ge=1, le=4096)] = 256
-    """Most reviews in a batch."""
+    """Maximum number of reviews in a batch."""
     max_padded_tokens: PositiveInt = 16_384
-    """Most tokens in a batch, padding included: reviews times the longest of them."""
+    """Maximum number of tokens in a batch, including padding: the number of reviews times the length of the longest."""
     max_tokens_in_flight: PositiveInt = 262_144
-    """Reading pauses while this many tokens are admitted and not yet published."""
+    """Reading pauses while this many admitted tokens are not yet published."""

@@ -1,4 +1,4 @@
-"""The dashboard: its address, its token, and what it keeps."""
+"""The dashboard: its address, its token and its limits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class DashboardSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8090
     """Port to bind; 0 picks a free one."""
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """Token that people log in with; unset, there is no login."""
+    """Token for logging in; unset, there is no login."""
     workers: tuple[Annotated[str, AfterValidator(_worker_url)], ...] = ("http://127.0.0.1:8080",)
     """Workers whose `/metrics` the System page reads."""
     history_minutes: PositiveInt = 360
-    """How far back the trends topic is read at the start."""
+    """How far back the trends topic is read at start-up."""
     queue_size: Annotated[int, Field(ge=10, le=100_000)] = 5_000
-    """How many reviews for moderation are kept in memory; the newest are kept."""
+    """Number of reviews for moderation that are kept in memory: the newest."""

@@ -1,4 +1,4 @@
-"""Records that cannot be labelled, and how many of them are too many."""
+"""Dead letters: their topic, and the limit on their share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ class DeadLetterSettings(Section):
     topic: Topic | None = None
     """Topic of the dead letters; unset, `<input.topic>.dlq`."""
     max_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """The service stops with exit code 5 when the share of dead letters in the window exceeds this; 1: never."""
+    """The service stops with exit code 5 when the share of dead letters in the window exceeds this; 1 means never."""
     window: PositiveInt = 1000
-    """Number of latest records that the share is computed over; until that many have been read, it is not checked."""
+    """Number of latest records that the share is computed from; it is not checked before that many have been read."""

@@ -1,4 +1,4 @@
-"""Settings that have a new name: the old one goes on working, with a warning."""
+"""Settings that have been renamed: the old name still works, with a warning."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ RENAMED: dict[SettingPath, SettingPath] = {
     ("kafka", "commit_max_records"): ("pipeline", "commit_max_records"),
     ("kafka", "revoke_timeout_ms"): ("pipeline", "revoke_timeout_ms"),
 }
-# Variables of settings that once stood outside every section: pydantic-settings no longer looks for them.
+# Variables of settings that used to be outside of any section: pydantic-settings no longer reads them.
 TOP_LEVEL_VARIABLES = {variable(path): path[0] for path in RENAMED if len(path) == 1}
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of one source, nested, with those under an old name moved to the new one.
+    """The nested values of one source, with values under an old name moved to the new one.
 
-    Logs a warning for each old name. Raises ValueError if both names are given with different values. Between
-    sources the usual order holds, whichever name a source uses.
+    Logs a warning for each old name. Raises ValueError if both names are given with different values. The usual
+    order of the sources applies, whichever name a source uses.
     """
     result = dict(values)
     for old, new in RENAMED.items():
@@ -40,7 +40,7 @@ def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-@cache  # Once in the life of the process: a command may load the settings again with its overrides.
+@cache  # Once per process: a command may load the settings again with its overrides.
 def _warn(old: SettingPath, new: SettingPath) -> None:
     log.warning("the setting %s is now called %s: please rename it", described(old), described(new))
 
@@ -48,7 +48,7 @@ def _warn(old: SettingPath, new: SettingPath) -> None:
 def _at(values: Mapping[str, Any], path: SettingPath) -> Any:
     found: Any = values
     for part in path:
-        if not isinstance(found, Mapping):  # A section as a whole, wrong or already validated.
+        if not isinstance(found, Mapping):  # A section that is wrong or already validated.
             return None
         found = found.get(part)
     return found
@@ -66,6 +66,6 @@ def _put(values: dict[str, Any], path: SettingPath, value: Any) -> None:
     for part in parents:
         section = values.get(part, {})
         if not isinstance(section, Mapping):
-            return  # It is refused as it is.
+            return  # Validation refuses it.
         values[part] = values = dict(section)
     values[last] = value

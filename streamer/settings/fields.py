@@ -1,4 +1,4 @@
-"""What the sections share: their base class, and types of fields."""
+"""The sections' base class and shared field types."""
 
 from __future__ import annotations
 

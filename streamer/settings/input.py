@@ -1,4 +1,4 @@
-"""What is read: topic, format, and which fields of a value to use."""
+"""The input: its topic, its format, and the fields of a value that are used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamer.settings.fields import FieldPath, Section, Topic
 
 class InputSettings(Section):
     topic: Topic = "reviews"
-    """Topic that reviews are read from."""
+    """Topic to read reviews from."""
     format: Literal["json", "text"] = "json"
     """`json`: the value is a JSON object. `text`: the value is the review itself."""
     text_field: FieldPath = "text"
@@ -23,4 +23,4 @@ class InputSettings(Section):
     group_field: FieldPath = "group"
     """Dotted path of the group that reviews are counted by, for example a product id."""
     max_bytes: PositiveInt = 1_000_000
-    """Largest value; a larger one becomes a dead letter."""
+    """Maximum size of a value; a larger one becomes a dead letter."""

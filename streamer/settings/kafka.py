@@ -17,7 +17,7 @@ class SecuritySettings(Section):
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Security protocol of the connections to the brokers."""
     ca_file: Path | None = None
-    """PEM file of the authorities to trust; unset, the system's."""
+    """PEM file of the trusted certificate authorities; unset, the system's."""
     cert_file: Path | None = None
     """PEM file of the client's certificate, for mutual TLS."""
     key_file: Path | None = None
@@ -70,13 +70,13 @@ class KafkaSettings(Section):
     heartbeat_interval_ms: Annotated[int, Field(ge=100)] = 3_000
     """How often a worker sends a heartbeat; at most a third of the session timeout."""
     rebalance_timeout_ms: Annotated[int, Field(ge=1000)] = 60_000
-    """How long a rebalance waits for workers to finish what is in flight."""
+    """How long a rebalance waits for workers to finish the records in flight."""
     request_timeout_ms: Annotated[int, Field(ge=1000)] = 30_000
     """How long to wait for a broker's answer."""
     metadata_max_age_ms: Annotated[int, Field(ge=1000)] = 60_000
     """New partitions of a topic are found within this time."""
     max_poll_records: PositiveInt = 1000
-    """Most records that one poll returns."""
+    """Maximum number of records that one poll returns."""
     transaction_timeout_ms: Annotated[int, Field(ge=10_000)] = 60_000
     """With `exactly_once`: the broker aborts a transaction that has been open for this long."""
     transactional_id_prefix: Annotated[str, StringConstraints(min_length=1)] = "streamer"

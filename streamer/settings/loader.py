@@ -1,4 +1,4 @@
-"""All settings as one frozen object, and where they are read from.
+"""All settings as one frozen object, and the sources that they are read from.
 
 The first of these that has a value wins:
 
@@ -43,12 +43,12 @@ from streamer.settings.tracing import TracingSettings
 from streamer.settings.trends import TrendSettings
 
 CONFIG_VARIABLE = "STREAMER_CONFIG"
-# Variables with the same prefix that are not settings: the file's name, and what the tests use.
+# Variables with the same prefix that are not settings: the path of the file, and those of the tests.
 _OTHER_VARIABLES = (CONFIG_VARIABLE, "STREAMER_DATA_DIR", "STREAMER_TEST_BOOTSTRAP", "STREAMER_TEST_BROKER")
 
 
 class SettingsError(Exception):
-    """The settings are wrong; the message names each wrong one and says why."""
+    """The settings are invalid. The message names each invalid one and gives the reason."""
 
 
 class Settings(BaseSettings):
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
         return self.moderation.verdict_topic or f"{self.output.topic}.verdicts"
 
     def check_rule_labels(self, labels: Sequence[str]) -> None:
-        """Raises SettingsError for a moderation rule that asks for a label which is not one of the model's."""
+        """Raises SettingsError if a moderation rule has a label that the model does not have."""
         for rule in self.moderation.rules:
             if not set(rule.label) <= set(labels):
                 name, known = f"moderation.rules.{rule.name}.label", ", ".join(labels)
@@ -169,10 +169,10 @@ class _File(TomlConfigSettingsSource):
 
 
 def load(overrides: dict[str, Any] | None = None) -> Settings:
-    """Read the settings; `overrides` is nested like the TOML file and wins over everything.
+    """Read the settings. `overrides` is nested like the TOML file and takes precedence over everything.
 
-    Raises SettingsError. Its message has a line for each wrong setting, with its name and without its value, which may
-    be a secret. Logs a warning, once, for each setting that is given under an old name.
+    Raises SettingsError. Its message has a line for each invalid setting, with its name but without its value, which
+    may be a secret. Logs one warning for each setting that is given under an old name.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
@@ -188,12 +188,12 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
         raise SettingsError(f"{path}: not TOML: {error}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: not UTF-8") from None
-    except ValueError as error:  # A variable that should be JSON and is not; two values for one setting.
+    except ValueError as error:  # A variable that should be JSON but is not, or two values for one setting.
         raise SettingsError(str(error)) from None
 
 
 def _refuse_unknown_variables() -> None:
-    """Refuse misspelt variables: pydantic-settings itself ignores names that it does not know."""
+    """Refuse misspelt variables: pydantic-settings itself ignores unknown names."""
     fields = {name.upper(): field for name, field in Settings.model_fields.items()}
     for variable in os.environ:
         name = variable.upper()

@@ -1,4 +1,4 @@
-"""What is logged, and in which form."""
+"""The level and the format of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that serves, and where and how it runs."""
+"""The model, and where and how it runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class ModelSettings(Section):
     path: Path | None = None
     """Directory of the artefact; unset, the bundled model."""
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
-    """Digest of the artefact's `manifest.json`; an artefact with another one is refused. Unset, any is accepted."""
+    """SHA-256 of the artefact's `manifest.json`; any other artefact is refused. Unset, any artefact is accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to run the model; `auto` uses CUDA where available."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Arithmetic; `auto` uses the fastest that reproduces the golden scores."""
+    """Floating-point precision; `auto` uses the fastest one that reproduces the golden scores."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of the model on the CPU; 0 uses half of the cores, divided by the workers; the other half tokenises."""
+    """Threads of the model on a CPU; 0 means half of the cores, divided by the workers; the rest is for tokenising."""
     uncertain_low: Annotated[float, Field(ge=0, le=1)] | None = None
     """Scores from this one on are `uncertain`; unset, the artefact's band."""
     uncertain_high: Annotated[float, Field(ge=0, le=1)] | None = None
     """Scores from this one on get the second label; unset, the artefact's band."""
     cache_entries: Annotated[int, Field(ge=0)] = 4096
-    """Predictions kept for texts that are repeated; 0 turns the cache off."""
+    """Number of predictions that are cached for repeated texts; 0 turns the cache off."""
     watch_ms: Annotated[int, Field(ge=0)] = 10_000
-    """How often to check whether the artefact has changed, and reload it; 0 reloads only on SIGHUP."""
+    """How often to check whether the artefact has changed and must be reloaded; 0 reloads only on SIGHUP."""
 
     @model_validator(mode="after")
     def _check_band(self) -> Self:

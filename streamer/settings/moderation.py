@@ -1,4 +1,4 @@
-"""Moderation rules, and the topics of held reviews and of decisions."""
+"""Moderation rules, and the topics for held reviews and decisions."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ class RuleSettings(Section):
     name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
     """Letters, digits, `_`, `.` and `-`; unique among the rules."""
     action: Literal["allow", "review", "block"]
-    """What to do with reviews that meet all of the following conditions."""
+    """Action for reviews that meet all of the following conditions."""
     label: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")], ...], _OneOrMore] = ()
-    """The label is this, or one of these; the model must have it."""
+    """The label is this one, or one of these; the model must have them."""
     score_min: Annotated[float, Field(ge=0, le=1)] | None = None
     """The score is at least this."""
     score_max: Annotated[float, Field(ge=0, le=1)] | None = None
     """The score is at most this."""
     group: Annotated[tuple[Group, ...], _OneOrMore] = ()
-    """The group is this, or one of these; `*` stands for anything."""
+    """The group is this one, or one of these; `*` matches anything."""
     pattern: Annotated[str, StringConstraints(min_length=1), AfterValidator(_searchable)] | None = None
-    """Regular expression, in RE2's syntax, that is found in the original text."""
+    """Regular expression, in RE2's syntax, that matches somewhere in the original text."""
     field: FieldPath | None = None
-    """Dotted path of a field in the JSON input; it exists and is not null."""
+    """Dotted path of a field in the JSON input that exists and is not null."""
     equals: Annotated[tuple[Annotated[Any, AfterValidator(_scalar)], ...], _OneOrMore] = ()
-    """The value of `field` is this, or one of these: a string, number or boolean."""
+    """The value of `field` is this one, or one of these: a string, number or boolean."""
 
     @model_validator(mode="after")
     def _check_conditions(self) -> Self:
@@ -67,7 +67,7 @@ class RuleSettings(Section):
 
 
 def _validate_each(rules: Any) -> Any:
-    """Validate each rule by itself, so that an error names the rule, or gives its number from 1 if it has no name."""
+    """Validate each rule on its own, so that an error names the rule, or gives its number from 1 if it has no name."""
     if not isinstance(rules, list | tuple):
         return rules
     errors: list[InitErrorDetails] = []
@@ -94,12 +94,12 @@ def _validate_each(rules: Any) -> Any:
 
 class ModerationSettings(Section):
     default: Literal["allow", "review", "block"] = "allow"
-    """What to do with reviews that no rule matches. Without a rule, moderation is off."""
+    """Action for reviews that no rule matches. Without any rule, moderation is off."""
     review_topic: Topic | None = None
-    """Topic that reviews are also sent to when they are not allowed; unset, `<output.topic>.review`."""
+    """Topic for a copy of each review that is not allowed; unset, `<output.topic>.review`."""
     verdict_topic: Topic | None = None
-    """Topic of moderators' decisions; unset, `<output.topic>.verdicts`."""
+    """Topic for moderators' decisions; unset, `<output.topic>.verdicts`."""
     verdict_text: bool = False
-    """Whether a moderator's decision carries the review's text, for training; all who read the topic see it."""
+    """Whether a moderator's decision includes the review's text, for training; every reader of the topic sees it."""
     rules: Annotated[tuple[RuleSettings, ...], BeforeValidator(_validate_each)] = ()
-    """Tried in order; the first that matches wins. The variable holds them as JSON."""
+    """The rules, tried in order; the first that matches wins. The variable holds them as JSON."""

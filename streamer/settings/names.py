@@ -1,4 +1,4 @@
-"""How a setting is called: dotted in files and messages, as a variable in the environment."""
+"""Names of settings: dotted in files and messages, or as environment variables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def variable(path: SettingPath) -> str:
 
 
 def described(path: SettingPath) -> str:
-    """`batching.max_wait_ms (STREAMER_BATCHING__MAX_WAIT_MS)`; `settings` for the settings as a whole."""
+    """`batching.max_wait_ms (STREAMER_BATCHING__MAX_WAIT_MS)`; `settings` if the path is empty."""
     if not path:
         return "settings"
-    # The rules have a variable as a whole, and none for what is in them.
+    # There is one variable for all rules, and none for their fields.
     in_environment = path[:2] if path[:2] == ("moderation", "rules") else path
     return f"{'.'.join(path)} ({variable(in_environment)})"

@@ -1,4 +1,4 @@
-"""What is published."""
+"""The output: its topic and the contents of a result."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from streamer.settings.fields import Section, Topic
 
 class OutputSettings(Section):
     topic: Topic = "reviews.labelled"
-    """Topic that results are written to."""
+    """Topic to write results to."""
     evidence_tokens: Annotated[int, Field(ge=0, le=4096)] = 5
-    """How many of the strongest tokens to report as evidence; 0 turns evidence off."""
+    """Number of strongest tokens to report as evidence; 0 turns evidence off."""
     include_input: bool = False
-    """Whether a result carries its input event."""
+    """Whether a result includes its input."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
-    """Compression of what is published."""
+    """Compression of published messages."""

@@ -14,11 +14,11 @@ class TracingSettings(Section):
     enabled: bool = False
     """Whether to send OpenTelemetry traces of batches and commits; needs the extra `tracing`."""
     endpoint: str | None = None
-    """OTLP over HTTP, such as `http://collector:4318`; unset, as the standard `OTEL_EXPORTER_OTLP_*` variables say."""
+    """OTLP over HTTP, such as `http://collector:4318`; unset, the standard `OTEL_EXPORTER_OTLP_*` variables apply."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of batches and commits that are traced."""
     max_links: Annotated[int, Field(ge=0, le=128)] = 32
-    """Most links from a batch's span to the traces of its reviews."""
+    """Maximum number of links from a batch's span to the traces of its reviews."""
 
     @model_validator(mode="after")
     def _check_endpoint(self) -> Self:

@@ -1,12 +1,12 @@
-"""From a review's text to token ids: the same functions for training and serving.
+"""Converts a review's text to token ids: the same functions for training and serving.
 
     text -> normalise -> segment -> Vocabulary -> Encoded
 
 jieba 0.42.1 is the reference segmentation. rjieba has the same dictionary in Rust, is many times faster and
-releases the GIL. `segment` uses it wherever the two agree, and jieba itself where they do not.
+releases the GIL. `segment` uses rjieba where the two agree, and jieba itself where they do not.
 
-Each step also takes many texts at once, since a call costs more than the work on one short text. The texts are
-joined, and the result is the same as for each alone.
+Each step also accepts many texts at once, since a call costs more than the work on one short text. The texts are
+joined, and the result is the same as for each text alone.
 """
 
 from streamer.text.normalisation import NORMALISATION, URL, USER, normalise, normalise_all

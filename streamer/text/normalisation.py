@@ -1,4 +1,4 @@
-"""Folds texts to the form that the model was trained on."""
+"""Normalises texts to the form that the model was trained on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cache
 
 import opencc
 
-# Part of the artefact's manifest: a model must not be served with another normalisation than its own.
+# Part of the artefact's manifest: a model must be served with the normalisation that it was trained with.
 NORMALISATION = 2
 
 URL = "xxurl"
 USER = "xxuser"
 
-# Characters that NFKC leaves alone or folds one by one, whatever is beside them: 97 % of reviews have no others.
+# Characters that NFKC keeps or folds one by one, whatever their neighbours: 97 % of reviews have no others.
 _SIMPLE = "，。！？、；：（）～＋－％／　…“”‘’—《》【】·￥"
 _PLAIN = re.compile(rf"[\x00-\x7f\u4e00-\u9fa5{_SIMPLE}]*+")
 _FOLDED = [(c, folded) for c in _SIMPLE if (folded := unicodedata.normalize("NFKC", c)) != c]
@@ -31,7 +31,7 @@ _REPEAT = re.compile(r"([^\n])\1{3,}")
 
 
 def normalise(text: str) -> str:
-    """Fold a text to the form that the model was trained on.
+    """Normalise a text to the form that the model was trained on.
 
     In this order: NFKC, lower case, HTML breaks to spaces, URLs and user names to `xxurl` and `xxuser`,
     invisible marks dropped, traditional characters to simplified (OpenCC `t2s`), a character repeated more
@@ -41,7 +41,7 @@ def normalise(text: str) -> str:
 
 
 def normalise_all(texts: Sequence[str]) -> list[str]:
-    """`normalise` for each text, in about half the time."""
+    """`normalise` each text, in about half the time."""
     if not texts:
         return []
     # One line for each text: once white space is collapsed, no text contains a line break.
@@ -62,7 +62,7 @@ def _marks_folded(text: str) -> str:
 
 
 def _collapsed(text: str) -> str:
-    """White space to single spaces, none at the ends."""
+    """The text with white space collapsed to single spaces and stripped."""
     return " ".join(text.split())
 
 
@@ -78,6 +78,6 @@ def _nfkc(text: str) -> str:
 
 @cache
 def to_simplified() -> Callable[[str], str]:
-    """OpenCC's conversion; it is loaded at the first call."""
+    """OpenCC's conversion, loaded at the first call."""
     convert: Callable[[str], str] = opencc.OpenCC("t2s").convert
     return convert

@@ -19,11 +19,11 @@ from streamer.text.normalisation import to_simplified
 _RUN = re.compile(r"([\u4E00-\u9FD5a-zA-Z0-9+#&\._%\-]+)")
 # jieba.finalseg.re_skip: how jieba splits an ASCII run that its dictionary lacks.
 _ASCII_RUN = re.compile(r"([a-zA-Z0-9]+(?:\.\d+)?%?)")
-# What an ASCII run must have in it for jieba to split it: one of its signs beside another character of the run.
+# jieba splits an ASCII run only if it contains one of these signs beside another character of the run.
 _SIGNS = "+#&._%-"
 _MIXED_RUN = re.compile(r"[+#&._%\-][a-zA-Z0-9+#&._%\-]|[a-zA-Z0-9][+#&._%\-]")
-# Where jieba and rjieba part ways: outside jieba's U+4E00..U+9FD5 block, and where characters recur so
-# closely that two paths through the HMM can be equally likely and each library breaks the tie its own way.
+# Where jieba and rjieba may differ: outside jieba's U+4E00..U+9FD5 block, and where characters repeat so
+# closely that two paths through the HMM can be equally likely and each library breaks the tie differently.
 _OUTSIDE = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u9fd6-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -32,21 +32,21 @@ _AMBIGUOUS = re.compile(
     "|([\u4e00-\u9fd5]{2})\\2|([\u4e00-\u9fd5]{4,8})\\3\\3"
     f"|[{_OUTSIDE}]"
 )
-# jieba.re_skip_default, and what jieba does with the rest that is in no run: character by character.
+# jieba.re_skip_default; jieba splits all other text outside of runs into characters.
 _BETWEEN = re.compile(r"\r\n|.", re.DOTALL)
 _REMEMBERED_RUNS = 4096
-# Characters. What is repeated for emphasis is short, and the tokens of thousands of long runs would fill gigabytes.
+# Characters. Repetitions for emphasis are short, and the tokens of thousands of long runs would fill gigabytes.
 _LONGEST_REMEMBERED = 64
-# Characters in a row that are no word with their neighbours; the longest row in 60,000 reviews has 500.
+# Characters in a row that form no word with their neighbours; the longest row in 60,000 reviews has 500.
 _LONGEST_BY_HMM = 2048
 
-# The same by character, for a look at many texts at once.
+# The same classes by character, for checking many texts at once.
 _HAN, _BEYOND, _SIGN, _IN_RUN = 1, 2, 4, 8
 
 
 @cache
 def _kinds() -> NDArray[np.uint8]:
-    """What each character up to U+1FFFF is, as bits; the last entry stands for all above."""
+    """The classes of each character up to U+1FFFF, as bits; the last entry is for all characters above."""
     kinds = np.zeros(0x20001, np.uint8)
     kinds[0x4E00:0x9FD6] |= _HAN
     for first, last in re.findall("(.)-(.)", _OUTSIDE):
@@ -78,7 +78,7 @@ def warm_up() -> None:
 
 
 def segment_reference(text: str) -> list[str]:
-    """jieba's own segmentation (accurate mode, HMM on): slow, the reference that `segment` must agree with."""
+    """jieba's own segmentation (accurate mode, HMM on): slow, but the reference that `segment` must match."""
     return _jieba().lcut(text)  # type: ignore[no-any-return]  # jieba ships no types.
 
 
@@ -86,7 +86,7 @@ def segment(text: str) -> list[str]:
     """Split a text into jieba's tokens, white space included: `"".join(segment(t)) == t`."""
     if not _AMBIGUOUS.search(text):
         return _segment(text)
-    # jieba segments each run of its own characters by itself, so only the ambiguous runs need the slow way.
+    # jieba segments each run of its characters separately, so only the ambiguous runs need the slow method.
     return [token for piece in _RUN.split(text) if piece for token in _piece(piece)]
 
 
@@ -99,14 +99,14 @@ def _piece(piece: str) -> Sequence[str]:
     return _remembered(piece) if len(piece) <= _LONGEST_REMEMBERED else _run(piece)
 
 
-@lru_cache(_REMEMBERED_RUNS)  # What people repeat for emphasis is often the same.
+@lru_cache(_REMEMBERED_RUNS)  # People often repeat the same text for emphasis.
 def _remembered(run: str) -> tuple[str, ...]:
     return _run(run)
 
 
 def _run(run: str) -> tuple[str, ...]:
-    """As jieba's `__cut_DAG` does: the most likely path through the dictionary, then jieba's own HMM for what is left
-    as single characters. rjieba without its HMM finds the same path, so jieba's dictionary is not needed."""
+    """Like jieba's `__cut_DAG`: the most likely path through the dictionary, then jieba's own HMM for the remaining
+    single characters. rjieba without its HMM finds the same path, so jieba's dictionary is not needed."""
     tokens: list[str] = []
     singles = ""
     for token in (*_rjieba().cut(run, False), ""):  # The empty one ends the last singles.
@@ -122,15 +122,15 @@ def _run(run: str) -> tuple[str, ...]:
 
 
 def _by_hmm(singles: str) -> Iterator[str]:
-    """jieba's HMM. Its time is quadratic in the length, so text that no person writes is cut into portions."""
+    """jieba's HMM. Its time is quadratic in the length, so unnaturally long text is cut into portions."""
     for begin in range(0, len(singles), _LONGEST_BY_HMM):
         yield from finalseg.cut(singles[begin : begin + _LONGEST_BY_HMM])
 
 
 def segment_all(texts: Sequence[str]) -> list[str]:
-    """The tokens of `segment` of each text, in one list, with a line break after each text.
+    """`segment` each text; returns all tokens in one list, with a line break after each text.
 
-    No text may hold a line break of its own.
+    No text may contain a line break.
     """
     joined = "\n".join([*texts, ""])
     rest, kept = _doubtful(joined, texts)
@@ -141,7 +141,7 @@ def segment_all(texts: Sequence[str]) -> list[str]:
 
 
 def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The numbers of the texts that rjieba may cut differently, and all texts with those emptied."""
+    """The indices of the texts that rjieba may segment differently, and all texts with those emptied."""
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     kinds = _kinds()[np.minimum(points, 0x20000)]
     positions = np.flatnonzero(_conspicuous(points, kinds))
@@ -156,12 +156,12 @@ def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
 
 
 def _conspicuous(points: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a match of `_AMBIGUOUS` or of `_MIXED_RUN` may begin: wherever one does, and rarely elsewhere."""
+    """Where a match of `_AMBIGUOUS` or `_MIXED_RUN` may begin: includes every match, and rarely anything else."""
     sign, in_run = (kinds & _SIGN).astype(bool), (kinds & _IN_RUN).astype(bool)
     found = (kinds & _BEYOND).astype(bool)
     found[:-1] |= sign[:-1] & in_run[1:] | in_run[:-1] & sign[1:]
     han = (kinds & _HAN).astype(bool)
-    # again[d][i]: the Chinese character at i comes again d further on.
+    # again[d][i]: the Chinese character at i occurs again d characters later.
     again = {d: _ahead(points, d) & han for d in range(1, 9)}
     soon = again[1] | again[2] | again[3]
     for distance in (1, 2, 3):  # The same three times, at most two others between.
@@ -187,7 +187,7 @@ def _shifted(flags: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 
 
 def _filled_in(tokens: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[int]) -> list[str]:
-    """The tokens, with those of the texts of these numbers inserted into their empty lines."""
+    """The tokens, with those of the texts with these indices inserted into their empty lines."""
     filled: list[str] = []
     begin = line = at = 0
     for number, text in zip(numbers, texts, strict=True):
@@ -209,7 +209,7 @@ def _segment(text: str) -> list[str]:
 
 
 def _resplit(token: str) -> Iterable[str]:
-    """Split an ASCII run that jieba's dictionary lacks the way jieba does."""
+    """Split an ASCII run that jieba's dictionary lacks in the same way as jieba."""
     if len(token) == 1 or not token.isascii() or token.isalnum() or _rjieba().has_word(token):
         return (token,)
     return [piece for piece in _ASCII_RUN.split(token) if piece]

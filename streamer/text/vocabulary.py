@@ -1,4 +1,4 @@
-"""Token ids, and a review ready to be batched."""
+"""The vocabulary, and encoded reviews, ready to be batched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamer.text.segmentation import segment, segment_all
 
 Item = TypeVar("Item")
 
-# A text with more characters than this for each token of the limit is cut first, so that time stays bounded.
+# A text with more characters than this for each token of the limit is cut first, so that the time is bounded.
 _CHARACTERS_PER_TOKEN = 64
 
 PAD = "<pad>"
@@ -23,7 +23,7 @@ _ID_BYTES = 8
 
 
 def bound(text: str, max_tokens: int) -> str:
-    """The part of a raw text that is read: all of it, or head and tail where it is far too long for the limit."""
+    """The part of a raw text that is read: all of it, or head and tail if it is far too long for the limit."""
     limit = _CHARACTERS_PER_TOKEN * max_tokens
     return text if len(text) <= limit else f"{text[: limit // 2]} {text[-(limit // 2) :]}"
 
@@ -33,7 +33,7 @@ class Encoded:
     """A tokenised review, ready to be batched.
 
     ids: int64 token ids in native byte order, 8 bytes each (a batch is built by padding and joining these).
-    tokens: the text of each id, what evidence is reported against.
+    tokens: the text of each id, for reporting evidence.
     truncated: whether the middle was cut out to fit `max_tokens`.
     """
 
@@ -46,15 +46,15 @@ class Encoded:
 
 
 class Vocabulary:
-    """Token to id, with a fallback to characters for Chinese words that it lacks.
+    """Maps tokens to ids, and falls back to single characters for unknown Chinese words.
 
-    Id 0 is the pad token, id 1 stands for unknown tokens.
+    Id 0 is the pad token, id 1 is for unknown tokens.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
-        """Take the tokens in the order of their ids.
+        """tokens: in the order of their ids.
 
-        Raises ValueError when the first two are not the pad and unknown tokens, or a token comes twice.
+        Raises ValueError if the first two are not the pad and unknown tokens, or if a token occurs twice.
         """
         if list(tokens[:2]) != [PAD, UNKNOWN]:
             raise ValueError(f"a vocabulary begins with {PAD} and {UNKNOWN}")
@@ -69,16 +69,16 @@ class Vocabulary:
         return token in self._ids
 
     def pieces(self, tokens: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Ids of the tokens, and the text of each id: more than `tokens` where a word was split into characters."""
+        """Ids of the tokens, and the text of each id: more than `tokens` if a word was split into characters."""
         ids, texts, _ = self._look_up(tokens)
         return ids, texts
 
     def encode(self, text: str, max_tokens: int) -> Encoded:
-        """Tokenise a raw text; of one longer than `max_tokens` keep the head and the tail, half each."""
+        """Tokenise a raw text. If it is longer than `max_tokens`, keep the head and the tail, half each."""
         return self.encode_all((text,), max_tokens)[0]
 
     def encode_all(self, texts: Sequence[str], max_tokens: int) -> list[Encoded]:
-        """`encode` of each, in about half the time."""
+        """`encode` each text, in about half the time."""
         if not texts:
             return []
         bounded = [bound(text, max_tokens) for text in texts]
@@ -128,6 +128,6 @@ def tokens_of(text: str) -> list[str]:
 
 
 def head_and_tail(items: Sequence[Item], keep: int) -> list[Item]:
-    """The first and last items, `keep` in all; the head gets the odd one."""
+    """The first and last items, `keep` in total; the head gets the odd one."""
     tail = keep // 2
     return [*items[: keep - tail], *items[len(items) - tail :]]

@@ -1,16 +1,16 @@
-"""Groups whose share of one label leaves its usual band, and comes back: one alert for each. Pure.
+"""Detects groups whose share of one label leaves its usual band or returns to it: one alert each time. Pure.
 
-The label is the watched one, the least favourable (`streamer.labels.watched`). The usual share p of a group is the
-exponentially weighted share of its earlier minutes, k watched ones of N reviews, with a pseudocount of one half each
+The label is the watched one: the least favourable (`streamer.labels.watched`). The usual share p of a group is the
+exponentially weighted share of its earlier minutes, k watched of N reviews, with a pseudocount of one half each
 way (Jeffreys' prior). A minute with n reviews and share s is tested by the two-proportion z-test with the pooled
 variance of the usual share,
 
     z = (s - p) / sqrt(f p (1 - p) (1/n + 1/N))
 
-where f, at least 1, is the exponentially weighted mean of z squared of earlier minutes (with f = 1): how much more the
+where f, at least 1, is the exponentially weighted mean of z squared in earlier minutes (with f = 1): how much more the
 group's share varies from minute to minute than chance alone would make it (overdispersion of a quasi-binomial model).
 The band is p plus or minus `sigmas` such deviations, or `change` if that is wider. Minutes with few reviews are not
-tested and cause no alerts; they count in the usual share.
+tested and cause no alerts, but they count in the usual share.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _IDLE_SECONDS = 7 * 86_400  # After this long without reviews, a group's usual s
 class AlertThresholds:
     """What counts as unusual.
 
-    min_reviews: a minute with fewer is not tested. min_minutes: nor are a group's first minutes with that many.
-    sigmas, change: both must be exceeded. memory: minutes after which an earlier one weighs 1/e.
+    min_reviews: a minute with fewer is not tested. min_minutes: nor are this many first minutes of a group.
+    sigmas, change: both must be exceeded. memory: the age in minutes at which a minute has weight 1/e.
     """
 
     min_reviews: int = 50
@@ -45,7 +45,7 @@ class AlertThresholds:
 
 
 class Alert(NamedTuple):
-    """A group's share of a label has left its band, above or below, or is back in it; group None is all reviews.
+    """A group's share of a label is above or below its band, or back in it. Group None means all reviews.
 
     share: of the label in `window`. low, high: the band. usual: its middle.
     """
@@ -65,7 +65,7 @@ class Alert(NamedTuple):
         return f"{self.window.start}/{'all' if self.group is None else 'group/' + self.group}"
 
     def event(self) -> dict[str, Any]:
-        """As JSON: `streamer.trends.schema.TrendAlert`. The field of the label's name has the count of its reviews."""
+        """As JSON: `streamer.trends.schema.TrendAlert`. The count of reviews is in a field named after the label."""
         rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
         count = {self.label: self.window.count(self.label)}
         window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}
@@ -77,7 +77,7 @@ class Alert(NamedTuple):
 class _Usual:
     label: str
     watched: float = 0.0  # Weighted count of reviews with the label.
-    reviews: float = 0.0  # Likewise, of all.
+    reviews: float = 0.0  # Weighted count of all reviews.
     dispersion: float = 1.0
     minutes: int = 0  # With enough reviews.
     seen: int = 0  # Start of the latest window.
@@ -85,16 +85,16 @@ class _Usual:
 
 
 class AnomalyDetector:
-    """What is usual for each group. Give it each minute once, in order."""
+    """Keeps the usual share of each group. Pass each minute once, in order."""
 
     def __init__(self, thresholds: AlertThresholds, max_groups: int) -> None:
-        """If there are more than `max_groups` groups, those longest without reviews are forgotten."""
+        """If there are more than `max_groups` groups, those without reviews for longest are forgotten."""
         self._thresholds = thresholds
         self._max_groups = max_groups
         self._groups: OrderedDict[str | None, _Usual] = OrderedDict()
 
     def observe(self, group: str | None, window: Window, label: str) -> list[Alert]:
-        """Add a minute of a group; at most one alert. When the label is another than before, the group starts over."""
+        """Add a minute of a group; returns at most one alert. If the label has changed, the group starts over."""
         reviews = window.reviews
         if not reviews:
             return []
@@ -110,7 +110,7 @@ class AnomalyDetector:
         usual.watched *= decay
         usual.reviews *= decay
         found = self._compare(group, window, usual)
-        # Out of the band, a level becomes usual only slowly: ten times the memory.
+        # Outside the band, a level becomes usual only slowly: with ten times the memory.
         weight = 0.1 if usual.out else 1.0
         usual.watched += weight * window.count(label)
         usual.reviews += weight * reviews
@@ -136,7 +136,7 @@ class AnomalyDetector:
                 direction = "above" if share > middle else "below"
             elif (
                 usual.out and distance <= half / 2
-            ):  # Well within, so that lingering at the edge is one alert, not many.
+            ):  # Well within the band, so that a share near its edge causes one alert, not many.
                 direction = "back"
             if direction is not None:
                 usual.out = direction != "back"

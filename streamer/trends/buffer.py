@@ -1,4 +1,4 @@
-"""What a worker has counted and not yet published, by partition: what its next commits publish. Pure."""
+"""A worker's counts that are not yet published, by partition. The next commits publish them. Pure."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from streamer.events import TopicPartition, TrendSample
 from streamer.trends.message import CountDelta, Epoch
 
 _MAX_CELLS = 5_000
-_MAX_BYTES = 400_000  # Of a message's value, roughly: below the producer's batches.
+_MAX_BYTES = 400_000  # Of a message's value, roughly: less than the producer's batch size.
 _CELL_BYTES = 30  # Of a cell as JSON, without its group and its counts.
 _COUNT_BYTES = 6
-_CHARACTER_BYTES = 6  # A control character takes that many: \\u0001.
+_CHARACTER_BYTES = 6  # A control character takes this many: \\u0001.
 
 
 def next_epoch(last: CountDelta | None, generation: int, now: int) -> tuple[Epoch, int]:
-    """The epoch of a partition's new owner, and the offset at which it starts to count.
+    """The epoch of a partition's new owner, and the offset from which it counts.
 
-    last: the partition's last counts that the new owner finds in the trends topic. generation: the consumer group's.
+    last: the partition's last counts in the trends topic that the new owner sees. generation: of the consumer group.
     now: in milliseconds since the epoch.
 
     Of two owners that find the same counts, the later one has the higher generation, or, if a static member has come
-    back, the same generation and a later time. Without any counts the time replaces the last epoch: it is above all
-    epochs that the topic's retention may have deleted.
+    back, the same generation and a later time. If there are no counts, the time replaces the last epoch: it is higher
+    than any epoch that the topic's retention may have deleted.
     """
     epoch, begin = (now, 0) if last is None else (last.epoch[0], last.end)
     return (epoch + 1 + generation, now), begin
 
 
 class _Release(NamedTuple):
-    """Records that were released together: their offsets, and what each counts for, with the labels of the model."""
+    """Records that were released together: their offsets and samples, with the labels of the model."""
 
     next_offset: int
     records: Sequence[tuple[int, TrendSample | None]]
@@ -42,13 +42,13 @@ class _Release(NamedTuple):
 @dataclass(slots=True)
 class _Partition:
     epoch: Epoch
-    begin: int  # Everything below is counted, by this worker or by owners before it.
+    begin: int  # Everything below is counted, by this worker or by earlier owners.
     started: bool = False  # Whether this worker has counted anything.
     releases: deque[_Release] = field(default_factory=deque)
 
 
 class _Cells:
-    """The cells of one message while it is made."""
+    """The cells of one message while it is built."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -59,7 +59,7 @@ class _Cells:
         self._cells: dict[tuple[int, str | None], list[Any]] = {}
 
     def add(self, sample: TrendSample) -> bool:
-        """Count a record; False, and nothing is counted, if the message has no room for it."""
+        """Count a record. Returns False, and counts nothing, if the message has no room for it."""
         second, group, label, score = sample
         cell = self._cells.get((second, group))
         if cell is None:
@@ -77,10 +77,10 @@ class _Cells:
 
 
 class CountBuffer:
-    """Counts each record of each assigned partition once. Not thread-safe: it lives on the event loop.
+    """Counts each record of each assigned partition once. Not thread-safe: use it on the event loop only.
 
-    labels: those of the model, in the order of `LabelSet.columns`. Set it when another model takes over; what was added
-    before keeps its labels.
+    labels: the model's, in the order of `LabelSet.columns`. Set it when the model changes; records added before keep
+    their labels.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -88,11 +88,11 @@ class CountBuffer:
         self._partitions: dict[TopicPartition, _Partition] = {}
 
     def assign(self, partition: TopicPartition, epoch: Epoch, begin: int) -> None:
-        """Start over: records below `begin` are counted already, by owners with lower epochs."""
+        """Start over: records below `begin` are already counted, by owners with lower epochs."""
         self._partitions[partition] = _Partition(epoch, begin)
 
     def revoke(self, partitions: Iterable[TopicPartition]) -> None:
-        """Forget these partitions, with what was not published."""
+        """Forget these partitions and their unpublished counts."""
         for partition in partitions:
             self._partitions.pop(partition, None)
 
@@ -101,23 +101,23 @@ class CountBuffer:
     ) -> None:
         """Add the next consecutive records of a partition: each with its offset and its sample, None if it has none.
 
-        Does nothing if the partition is not assigned, or all of them are counted already.
+        Does nothing if the partition is not assigned, or if all of them are already counted.
         """
         state = self._partitions.get(partition)
         if state is None or next_offset <= state.begin:
             return
         if not state.started:
-            # Others have counted what came before the first record.
+            # Earlier owners have counted everything before the first record.
             records = [record for record in records if record[0] >= state.begin]
             state.begin = max(state.begin, records[0][0]) if records else state.begin
             state.started = True
         state.releases.append(_Release(next_offset, records, self.labels))
 
     def pending(self, partition: TopicPartition, position: int) -> list[CountDelta]:
-        """What to publish so that all counts below `position` are published: in order; empty if they are already.
+        """The messages, in order, that publish all counts below `position`; empty if they are already published.
 
-        Returns the same again until `published`, and more when `position` is higher. A message has one list of labels,
-        so one ends where the labels change.
+        Returns the same until `published` is called, and more when `position` is higher. A message has one list of
+        labels, so a new one begins where the labels change.
         """
         state = self._partitions.get(partition)
         if state is None:
@@ -144,7 +144,7 @@ class CountBuffer:
         return found
 
     def published(self, last: CountDelta) -> None:
-        """`last`, returned by `pending`, and all before it are published. Ignored if the assignment is over."""
+        """`last`, returned by `pending`, and all before it are published. Ignored if the assignment has ended."""
         state = self._partitions.get(last.source)
         if state is None or state.epoch != last.epoch:
             return

@@ -1,12 +1,12 @@
-"""What workers publish with each commit: the counts of a range of offsets of one input partition.
+"""The messages that workers publish with each commit: the counts of a range of offsets of one input partition.
 
     {"source": {"topic", "partition", "from", "to"},          offsets; `to` is exclusive
-     "epoch": [1763712930124, 1763712930123],                 the partition owner's; each later owner has a higher one
+     "epoch": [1763712930124, 1763712930123],                 the partition owner's; each later owner's is higher
      "labels": [label, ...],                                  the model's, in the order of `LabelSet.columns`
      "cells": [[second, group | null, a count for each label ..., score_sum], ...]}
 
 `second` is the event time in whole seconds since the epoch. `score_sum` is in millionths, to which scores are rounded,
-so sums are exact. Dead letters and tombstones are in the range but in no cell. A message without `labels` comes from an
+so sums are exact. Dead letters and tombstones are in the range but in no cell. A message without `labels` is from an
 older worker: its counts are those of `labels.UNNAMED_COLUMNS`.
 """
 
@@ -27,13 +27,13 @@ EVENT_TYPE = b"review.sentiment.trend.v1"
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z.
 MILLION = 1_000_000  # Millionths in a score of 1.
 
-_MAX_LABELS = 101  # In a message: a manifest names 100 at most.
+_MAX_LABELS = 101  # In a message: a manifest has at most 100.
 _MAX_LABEL_LENGTH = 100
 _LIST, _INT, _GROUP = {list}, {int}, {str, type(None)}
 
-# A partition owner's epoch. Compared by the first number, then by the second, as lists are.
+# The epoch of a partition's owner. Compared by the first number, then by the second.
 Epoch = tuple[int, int]
-# second, group, a count for each label, sum of scores. A plain list, as JSON has it: tens of thousands come a second.
+# second, group, a count for each label, sum of scores. A plain list, as in JSON: tens of thousands arrive a second.
 Cell = Sequence[Any]
 
 
@@ -64,7 +64,7 @@ def encode(delta: CountDelta) -> bytes:
 
 
 def decode(value: bytes | None) -> CountDelta | None:
-    """Read a message's value; None if it is not such a message, down to its last cell."""
+    """Read a message's value; None if any part of it is invalid."""
     try:
         body = orjson.loads(value or b"null")
         source = body["source"]
@@ -85,7 +85,7 @@ def decode(value: bytes | None) -> CountDelta | None:
     return CountDelta(TopicPartition(topic, cast(int, partition)), begin, end, (first, second), cells, labels)
 
 
-@lru_cache(64)  # Nearly all messages have the same.
+@lru_cache(64)  # Nearly all messages have the same labels.
 def _are_labels(labels: tuple[object, ...]) -> bool:
     return (
         0 < len(labels) <= _MAX_LABELS
@@ -95,7 +95,7 @@ def _are_labels(labels: tuple[object, ...]) -> bool:
 
 
 def _are_cells(cells: object, width: int) -> bool:
-    """Whether all cells are sound. Checked column by column, so that the loops over thousands of cells are in C."""
+    """Whether all cells are valid. Checks column by column, so that the loops over thousands of cells run in C."""
     if type(cells) is not list:
         return False
     if not cells:

@@ -1,12 +1,13 @@
 """Publishes the counts of the trends with each commit, so that no offset is counted twice.
 
-1. A new owner of a partition looks for its last counts in the trends topic. It begins to count where they end, whatever
+1. A new owner of a partition looks up its last counts in the trends topic. It counts from where they end, whatever
    offset is committed, and its epoch is higher than theirs.
 2. Before offsets are committed, the counts up to exactly these are published and acknowledged. With exactly-once
    delivery this happens in the same transaction.
-3. Readers drop what former owners publish later, and undo what the new owner did not see: `streamer.trends.reader`.
+3. Readers drop counts that former owners publish later, and undo counts that the new owner did not see: see
+   `streamer.trends.reader`.
 
-So a crash between 2 and the commit counts nothing twice, and neither does an operator who sets offsets back.
+So neither a crash between 2 and the commit nor an operator who resets offsets causes double counting.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class MessagePublisher(Protocol):
     """Publishes outside of transactions: `streamer.kafka.Publisher`."""
 
     async def send(self, messages: Sequence[Message]) -> Awaitable[None]:
-        """Hand messages over, in this order. The awaitable returned ends once all are acknowledged."""
+        """Send messages, in this order. The returned awaitable ends once all are acknowledged."""
         ...
 
 
 class ClosableDelivery(Delivery, Protocol):
-    """A delivery with its connections: `streamer.kafka.AtLeastOnce`."""
+    """A delivery that can be started and stopped: `streamer.kafka.AtLeastOnce`."""
 
     async def start(self, *topics: str) -> None: ...
 
@@ -45,9 +46,9 @@ class ClosableDelivery(Delivery, Protocol):
 
 
 class TrendPublisher:
-    """What a worker counts, as messages of the trends topic.
+    """Turns a worker's counts into messages of the trends topic.
 
-    Within transactions it is a `streamer.kafka.TransactionParticipant`; outside of them `TrendDelivery` publishes it.
+    Within transactions it is a `streamer.kafka.TransactionParticipant`; otherwise `TrendDelivery` publishes them.
     """
 
     def __init__(
@@ -59,21 +60,21 @@ class TrendPublisher:
         generation: Callable[[], int],
         on_published: Callable[[int, int], None] = lambda _messages, _cells: None,
     ) -> None:
-        """open_reader: a reader of `topic` from its end. generation: of the consumer group, now.
+        """open_reader: a reader of `topic` from its end. generation: returns that of the consumer group.
 
-        on_published: called with the numbers of messages and of cells that are published.
+        on_published: called with the numbers of published messages and cells.
         """
         self.topic = topic
         self._count_buffer = count_buffer
         self._open_reader = open_reader
         self._generation = generation
         self._on_published = on_published
-        self._unconfirmed: dict[TopicPartition, CountDelta] = {}  # The last of what `pending_messages` returned.
+        self._unconfirmed: dict[TopicPartition, CountDelta] = {}  # The last counts that `pending_messages` returned.
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Find out where counting begins in each partition, and at which epoch: see `streamer.trends.next_epoch`.
+        """Find out where to start counting in each partition, and with which epoch: see `streamer.trends.next_epoch`.
 
-        Call this when no former owner can commit any more. aiokafka sends no heartbeats meanwhile: if it takes longer
+        Call this once no former owner can commit any more. aiokafka sends no heartbeats meanwhile: if it takes longer
         than the session timeout, the group gives the partitions to others, and nothing is lost. Raises what the reader
         raises.
         """
@@ -86,15 +87,15 @@ class TrendPublisher:
             self._unconfirmed.pop(partition, None)
 
     def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Forget what was not published: it is for the next owner to count."""
+        """Forget unpublished counts: the next owner counts those records."""
         self._count_buffer.revoke(partitions)
         for partition in partitions:
             self._unconfirmed.pop(partition, None)
 
     def pending_messages(self, partition: TopicPartition, next_offset: int) -> list[Message]:
-        """What has to be published before `next_offset` is committed: all of a source to one partition, in order.
+        """The messages to publish before `next_offset` is committed: all of a source to one partition, in order.
 
-        The same again, or more, until `mark_published`.
+        Returns the same, or more, until `mark_published` is called.
         """
         pending = self._count_buffer.pending(partition, next_offset)
         if not pending:
@@ -104,7 +105,7 @@ class TrendPublisher:
         return [self._message(counts) for counts in pending]
 
     def mark_published(self, partition: TopicPartition, next_offset: int) -> None:
-        """What `pending_messages` returned last is published, if it does not go beyond `next_offset`."""
+        """The last result of `pending_messages` is published, if it does not go beyond `next_offset`."""
         last = self._unconfirmed.pop(partition, None)
         if last is not None and last.end <= next_offset:
             self._count_buffer.published(last)
@@ -139,7 +140,7 @@ class TrendDelivery:
         self._publishing: asyncio.Task[None] | None = None
 
     async def start(self, *topics: str) -> None:
-        """Start the delivery, which also looks for the trends topic."""
+        """Start the delivery, which also checks that the trends topic exists."""
         await self._delivery.start(*topics, self._trends.topic)
 
     async def stop(self) -> None:
@@ -166,8 +167,8 @@ class TrendDelivery:
         """1. Publish the counts up to these positions, and wait for the acknowledgement.
         2. Commit the positions.
 
-        FAILED if the first step takes longer than the timeout. It goes on then, as it does when this call is cancelled,
-        and the next call waits for it. Raises what the publisher raises, and raises it again at each later call.
+        FAILED if the first step takes longer than the timeout. It then continues, as it does after a cancellation,
+        and the next call waits for it. Raises what the publisher raises, again at each later call.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -178,7 +179,7 @@ class TrendDelivery:
                 self._publishing.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.shield(self._publishing)
         except TimeoutError:
-            log.warning("counts of the trends not acknowledged within %g s, waiting on", self._timeout)
+            log.warning("counts of the trends not acknowledged within %g s, still waiting", self._timeout)
             return CommitOutcome.FAILED
         return await self._delivery.commit(positions)
 

@@ -2,13 +2,13 @@
 
 The rule, for each input partition, in the order of the trends topic:
 
-- A message with an older epoch than the newest seen is dropped: it comes from an owner that has been replaced.
-- One with the same epoch counts if it begins where the last one ended, or later. Else it has been seen before.
-- One with a newer epoch comes from a new owner. It has read the topic, and begins after all that it saw there. What
-  older owners published and it did not see, it counts again: messages that end after its beginning are undone.
+- A message with an older epoch than the newest seen is dropped: its owner has been replaced.
+- One with the same epoch counts if it begins where the last one ended, or later. Otherwise it has been seen before.
+- One with a newer epoch comes from a new owner. It has read the topic, and begins after all messages that it saw. It
+  counts again what it did not see of older owners: their messages that end after its beginning are undone.
 
-All readers agree, wherever they start. To undo them, the last 64 messages of a source are kept as they came. A new
-owner that begins before all of these cannot be followed: it counts from where the old ones ended.
+All readers agree, whichever message they start with. The last 64 messages of a source are kept, so that they can be
+undone. If a new owner begins before all of these, its messages count only from where the old ones ended.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ SIZES = (SECOND, MINUTE, HOUR)  # Each a multiple of the one before.
 DAY = 86_400
 RETENTION = {SECOND: 900, MINUTE: DAY, HOUR: 30 * DAY}  # Seconds, by size.
 
-_KEPT = 64  # Messages of a source that can be undone.
+_UNDO_LIMIT = 64  # Messages of a source that can be undone.
 _MAX_SOURCES = 100_000
 _MAX_ENTRIES = 300_000  # For each size; one for a group in a window, with three labels about 200 bytes.
-_MAX_LABELS = 256  # All that were ever seen.
+_MAX_LABELS = 256  # Ever seen.
 
 
 @dataclass(slots=True)
 class Statistics:
-    """What was merged and what was not.
+    """Numbers of reviews and messages that were merged and that were not.
 
-    reviews: counted. late: of these, counted after their minute was over. early: reviews not counted, because their
-    time is too far in the future. messages: merged. repeated: messages seen before, or of a former owner. undone:
+    reviews: counted. late: counted after their minute had ended. early: reviews not counted, because their
+    time is too far in the future. messages: merged. repeated: messages seen before or from a former owner. undone:
     messages of a former owner that the next one counted again. invalid: messages that are not trend messages.
     """
 
@@ -56,7 +56,7 @@ class Statistics:
 
 
 class _Merged(NamedTuple):
-    """A message that can be undone: as it came, since decoded cells take ten times the memory."""
+    """A message that can be undone. Its value stays encoded, since decoded cells take ten times the memory."""
 
     begin: int
     end: int
@@ -68,8 +68,8 @@ class _Merged(NamedTuple):
 @dataclass(slots=True)
 class _Source:
     epoch: Epoch
-    covered: int  # All below is counted.
-    settled: int = 0  # Below this nothing can be undone any more.
+    covered: int  # Every offset below is counted.
+    settled: int = 0  # Counts below this offset can no longer be undone.
     merged: deque[_Merged] = field(default_factory=deque)
 
 
@@ -77,12 +77,12 @@ class Trends:
     """Counts by event time: windows of a second, a minute and an hour, in total and by group.
 
     All times are in seconds since the epoch. The watermark is the newest event time seen, at most `early` seconds ahead
-    of the clock: what is further in the future is left out, so that one wrong clock closes no windows. Late reviews
+    of the clock: reviews further in the future are not counted, so that one wrong clock closes no windows. Late reviews
     are counted in their windows for as long as these are kept (15 minutes of seconds, a day of minutes, 30 days of
     hours).
 
-    labels: all that have been seen, in the order of `LabelSet.columns`. watched: the one whose share alerts watch, the
-    least favourable. It changes only when the newest message's model does not have it.
+    labels: all that have been seen, in the order of `LabelSet.columns`. watched: the label that alerts are about, the
+    least favourable one. It changes only when the newest message's model does not have it.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class Trends:
         labels: Sequence[str] = UNNAMED_COLUMNS,
     ) -> None:
         """lateness: a minute is checked for anomalies when the watermark is this far past its end.
-        max_groups: most groups that are kept apart in a window.
+        max_groups: the maximum number of groups that a window counts separately.
         thresholds: what counts as unusual.
-        labels: the model's, in the order of `LabelSet.columns`, as far as they are known. Messages may have others.
+        labels: the model's, if known, in the order of `LabelSet.columns`. Messages may have others.
         """
         self.statistics = Statistics()
         self.watermark: int | None = None
@@ -109,21 +109,21 @@ class Trends:
         entries = max(_MAX_ENTRIES, max_groups)
         self._windows = {size: Windows(size, RETENTION[size], max_groups, entries, self._seen) for size in SIZES}
         self._detector = AnomalyDetector(thresholds or AlertThresholds(), max_groups)
-        self._judged = 0  # Minutes that start before this have been checked.
+        self._checked_until = 0  # Minutes that start before this have been checked.
         self._watched_since = 0  # Minutes up to this second have reviews of a model without the watched label.
 
     @property
     def ungrouped(self) -> dict[int, int]:
-        """By size, reviews of groups that had no room in their window: counted in total only."""
+        """By window size, the reviews of groups beyond a window's limit: counted in the total only."""
         return {size: windows.ungrouped for size, windows in self._windows.items()}
 
     def merge(self, value: bytes | None, now: float) -> bool:
-        """Take in a message's value; False if it changes nothing: seen before, replaced, or not a trend message.
+        """Merge a message's value; False if it changes nothing: seen before, of a former owner, or not a trend message.
 
-        now: when it was published, or by the clock.
+        now: the time of its publication, or the current time.
         """
         delta = decode(value)
-        if value is None or delta is None or not self._know(delta.labels):
+        if value is None or delta is None or not self._register_labels(delta.labels):
             self.statistics.invalid += 1
             return False
         if (new_owner := self._accept(delta)) is None:
@@ -136,13 +136,13 @@ class Trends:
         self._watch(delta, latest)
         late = self._count(delta, latest, 1)
         source.merged.append(_Merged(delta.begin, delta.end, value, latest, late))
-        if len(source.merged) > _KEPT:
+        if len(source.merged) > _UNDO_LIMIT:
             source.settled = source.merged.popleft().end
         self.statistics.messages += 1
         return True
 
     def series(self, size: int, begin: int, end: int, group: str | None = None) -> list[Window]:
-        """The windows of a size that start within [begin, end), without gaps, as far as they are kept."""
+        """The windows of a size that start within [begin, end) and are still kept, without gaps."""
         return self._windows[size].series(begin, end, group)
 
     def window(self, size: int, start: int, group: str | None = None) -> Window:
@@ -150,49 +150,49 @@ class Trends:
         return self._windows[size].window(start, group)
 
     def by_group(self, size: int, start: int) -> Iterator[tuple[str, Window]]:
-        """The groups of one window, those with reviews."""
+        """The groups of one window that have reviews."""
         return self._windows[size].by_group(start)
 
     def top(self, size: int, start: int, count: int, by: Literal["volume", "change"] = "volume") -> list[Change]:
-        """The groups of a window with the most reviews, or with the greatest change against the one before.
+        """The groups of a window with the most reviews, or with the greatest change from the one before.
 
-        To compare, take a window that is over: `latest`.
+        Compare only a window that has ended: `latest`.
         """
         return self._windows[size].top(start, count, by)
 
     def latest(self, size: int) -> int | None:
-        """Start of the newest window that is over by the watermark, without waiting for late reviews; None at first."""
+        """Start of the newest window that the watermark has passed, without waiting for late reviews; None at first."""
         return None if self.watermark is None else self.watermark // size * size - size
 
     def closed(self, size: int) -> int:
-        """Windows of a size that start before this are over, lateness included: what still comes for them is late."""
+        """Windows of a size that start before this have closed, lateness included: further reviews in them are late."""
         return 0 if self.watermark is None else max(0, int(self.watermark - self._lateness)) // size * size
 
     def groups(self) -> list[str]:
-        """All groups that are kept apart, sorted."""
+        """All groups that are counted separately, sorted."""
         return sorted(set().union(*(windows.groups() for windows in self._windows.values())))
 
     def alerts(self) -> list[Alert]:
         """Check the minutes that have closed since the last call for anomalies, oldest first.
 
-        Call it once what the topic already holds is merged: partitions are read at different speeds, and a minute is
-        checked once.
+        Call it only after the topic's existing messages are merged: partitions are read at different speeds, and a
+        minute is checked once.
         """
         closed = self.closed(MINUTE)
-        if closed <= self._judged:
+        if closed <= self._checked_until:
             return []
         minutes = self._windows[MINUTE]
         found: list[Alert] = []
         for start in minutes.starts():
-            if max(self._judged, self._watched_since + 1) <= start < closed:
+            if max(self._checked_until, self._watched_since + 1) <= start < closed:
                 found += self._detector.observe(None, minutes.window(start), self.watched)
                 for group, window in minutes.by_group(start):
                     found += self._detector.observe(group, window, self.watched)
-        self._judged = closed
+        self._checked_until = closed
         return found
 
-    def _know(self, labels: tuple[str, ...]) -> bool:
-        """Note a message's labels; False if there are too many in all."""
+    def _register_labels(self, labels: tuple[str, ...]) -> bool:
+        """Register a message's labels; False if there are too many in total."""
         if labels == self.labels:
             return True
         if not set(labels) <= set(self.labels):
@@ -204,13 +204,13 @@ class Trends:
         return True
 
     def _watch(self, delta: CountDelta, latest: int) -> None:
-        """Go on with another label if this model does not have the watched one."""
+        """Watch another label if this model does not have the watched one."""
         if self.watched == UNCERTAIN or self.watched not in delta.labels:
             self.watched = watched(delta.labels)
             self._watched_since = min(latest, max((cell[0] for cell in delta.cells), default=0))
 
     def _accept(self, delta: CountDelta) -> bool | None:
-        """True for a new owner's message, False for one more of the same owner, None for one that does not count."""
+        """True for a new owner's message, False for another one of the same owner, None for one that does not count."""
         source = self._sources.get(delta.source)
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
@@ -226,7 +226,7 @@ class Trends:
         return None
 
     def _undo(self, delta: CountDelta) -> None:
-        """Subtract what former owners counted and this one counts again."""
+        """Subtract the counts of former owners that this message counts again."""
         source = self._sources[delta.source]
         kept: deque[_Merged] = deque()
         for merged in source.merged:
@@ -263,7 +263,7 @@ class Trends:
 
 
 def trends_of(settings: TrendSettings, labels: Sequence[str]) -> Trends:
-    """A reader with the lateness, limits and alert thresholds of the settings. `labels`: as in `Trends`."""
+    """A reader with the lateness, limits and alert thresholds of the settings. `labels`: see `Trends`."""
     thresholds = AlertThresholds(
         min_reviews=settings.alert_min_reviews,
         min_minutes=settings.alert_min_minutes,
@@ -275,12 +275,12 @@ def trends_of(settings: TrendSettings, labels: Sequence[str]) -> Trends:
 
 @lru_cache(64)
 def _row_of(labels: tuple[str, ...], seen: tuple[str, ...], sign: Literal[1, -1]) -> Callable[[Cell], Row]:
-    """A function from a message's cell to the numbers of a row, negated for a sign of -1.
+    """A function that converts a message's cell to a row, negated if the sign is -1.
 
-    seen: all labels, in the order of the rows; those of the message are among them.
+    seen: all labels, in the order of the rows; they include those of the message.
     """
     width = max(map(seen.index, labels)) + 1
-    if width == len(labels):  # The row's labels are the message's. In C, since there are many cells.
+    if width == len(labels):  # The row has the message's labels. Runs in C, since there are many cells.
         pick: Callable[[Cell], Row] = itemgetter(-1, *(2 + labels.index(label) for label in seen[:width]))
     else:
         places = [2 + labels.index(label) if label in labels else None for label in seen[:width]]

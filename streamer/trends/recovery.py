@@ -1,4 +1,4 @@
-"""Finds the last counts of each source in the trends topic: where a new owner of its partition goes on."""
+"""Finds the last counts of each source in the trends topic: a new owner of its partition continues from there."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class EndReader(Protocol):
         ...
 
     async def previous(self, partitions: Collection[int]) -> Mapping[int, Sequence[Record]]:
-        """The records before those that were read last, in order, by partition.
+        """The records before those of the last call, in order, by partition.
 
-        A partition is left out when nothing before can be read.
+        A partition is omitted if no earlier records can be read.
         """
         ...
 
@@ -31,7 +31,7 @@ OpenEndReader = Callable[[], AbstractAsyncContextManager[EndReader]]
 async def last_counts(
     open_reader: OpenEndReader, topic: str, sources: Collection[TopicPartition]
 ) -> dict[TopicPartition, CountDelta]:
-    """The last committed counts of each of these sources, as far as the reader reads back.
+    """The last committed counts of each of these sources, if the reader reaches them.
 
     Raises what the reader raises.
     """
@@ -52,7 +52,7 @@ async def last_counts(
 
 
 def _message_of(topic: str, source: TopicPartition) -> Message:
-    """A message as the source's counts are published, without a value."""
+    """A message like those that publish the source's counts, but without a value."""
     return Message(
         topic=topic,
         key=source_key(source),

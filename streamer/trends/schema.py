@@ -30,7 +30,7 @@ TrendSource = TypedDict(
         "to": Annotated[int, Field(ge=1, description="The offset after its last.")],
     },
 )
-TrendSource.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]  # This way of writing it leaves no other place.
+TrendSource.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]  # The only place for it in this syntax.
 
 _CELL: dict[str, Any] = {
     "description": "Counts of the reviews of a second and a group.",
@@ -49,14 +49,14 @@ _CELL: dict[str, Any] = {
     },
     "minItems": 4,
 }
-# A tuple whose length the labels say; pydantic has no type for that.
+# A tuple whose length depends on the labels; pydantic has no type for that.
 TrendCell = Annotated[list[Any], WithJsonSchema(_CELL)]
 
 
 class TrendCounts(TypedDict):
     """Counts of the results of a range of an input partition's offsets: the value of a message on the trends topic."""
 
-    __pydantic_config__ = _STRICT  # type: ignore[misc]  # What pydantic asks for; it is no key.
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # pydantic requires this; it is not a key.
 
     source: Annotated[TrendSource, Field(description="The range, with records that gave no result.")]
     epoch: Annotated[

@@ -11,7 +11,7 @@ from streamer.trends.message import MILLION, Cell
 
 SECOND, MINUTE, HOUR = 1, 60, 3600  # Sizes of windows, in seconds.
 
-_USUAL_NUMBERS = 4  # Of a row: three labels and the sum of scores. Wider rows leave room for fewer of them.
+_USUAL_NUMBERS = 4  # In a row: three labels and the sum of scores. With wider rows, fewer are kept.
 
 # The sum of scores in millionths, then the count for each label, in the order in which labels were first seen. A row
 # may be shorter than there are labels: the rest is zero.
@@ -19,9 +19,9 @@ Row = Sequence[int]
 
 
 class Window(NamedTuple):
-    """Counts of the reviews of `size` seconds from `start` on, in seconds since the epoch; the end is exclusive.
+    """Counts of the reviews in a window that starts at `start`, in seconds since the epoch.
 
-    labels: what each of `counts` is a count of. score_sum: in millionths.
+    labels: the label of each of `counts`. score_sum: in millionths.
     """
 
     start: int
@@ -39,13 +39,13 @@ class Window(NamedTuple):
         return self.counts[self.labels.index(label)] if label in self.labels else 0
 
     def share(self, label: str) -> float | None:
-        """The share of reviews with this label; None without any review. Uncertain reviews count in the total."""
+        """The share of reviews with this label; None if there are no reviews. Uncertain reviews count in the total."""
         reviews = self.reviews
         return self.count(label) / reviews if reviews else None
 
     @property
     def mean_score(self) -> float | None:
-        """The mean score; None without any review."""
+        """The mean score; None if there are no reviews."""
         reviews = self.reviews
         return self.score_sum / reviews / MILLION if reviews else None
 
@@ -64,25 +64,25 @@ class Change(NamedTuple):
 
 
 class Labels:
-    """The labels that counts have been seen for, in the order in which they were first seen. It only grows."""
+    """The labels of all counts, in the order in which they were first seen. It only grows."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.names = tuple(labels)
 
     def add(self, labels: Iterable[str]) -> None:
-        """Append those that are new."""
+        """Append the new ones."""
         self.names += tuple(label for label in labels if label not in self.names)
 
 
 class Part(NamedTuple):
-    """What a message adds to one window: in total, and by group."""
+    """The counts that a message adds to one window: in total and by group."""
 
     total: Row
     groups: Sequence[tuple[str, Row]]
 
     @property
     def reviews(self) -> int:
-        """Below zero if they are to be subtracted."""
+        """Negative if they are to be subtracted."""
         return sum(self.total[1:])
 
 
@@ -90,7 +90,7 @@ Parts = dict[int, Part]  # By the start of their windows.
 
 
 def by_second(cells: Iterable[Cell], to_row: Callable[[Cell], Row]) -> Parts:
-    """The cells of a message by second. `to_row` gives the numbers of a cell."""
+    """The cells of a message by second. `to_row` converts a cell to a row."""
     rows: dict[int, list[Row]] = {}
     groups: dict[int, list[tuple[str, Row]]] = {}
     for cell in cells:
@@ -107,7 +107,7 @@ def by_second(cells: Iterable[Cell], to_row: Callable[[Cell], Row]) -> Parts:
 
 
 def coarser(parts: Parts, size: int) -> Parts:
-    """The same, added up for windows of a size that is a multiple of the one that they are for."""
+    """The same, added up for larger windows, whose size is a multiple of the parts' own."""
     if len(parts) == 1:
         return {start - start % size: part for start, part in parts.items()}
     by_start: dict[int, list[Part]] = {}
@@ -119,7 +119,7 @@ def coarser(parts: Parts, size: int) -> Parts:
 def _merged(parts: Sequence[Part]) -> Part:
     total, cells = _sum([part.total for part in parts]), sum(len(part.groups) for part in parts)
     if 2 * len({group for part in parts for group, _ in part.groups}) > cells:
-        return Part(total, [cell for part in parts for cell in part.groups])  # To add groups up first would not pay.
+        return Part(total, [cell for part in parts for cell in part.groups])  # Adding up first would not be faster.
     rows: dict[str, list[Row]] = {}
     for part in parts:
         for group, row in part.groups:
@@ -132,19 +132,19 @@ def _merged(parts: Sequence[Part]) -> Part:
 
 
 def _sum(rows: Sequence[Row]) -> Row:
-    """Of rows of one length."""
+    """The sum of rows of the same length."""
     return rows[0] if len(rows) == 1 else tuple(map(sum, zip(*rows, strict=True)))
 
 
 class Windows:
     """All windows of one size that are kept.
 
-    What is older than the retention is forgotten. Groups are kept apart in the newest windows only: as far back as
-    `max_entries` counts (one for a group in a window) reach, and at most `max_groups` in a window, first come, first
+    Windows older than the retention are forgotten. Groups are counted separately in the newest windows only: in as many
+    as `max_entries` counts (one for a group in a window) allow, and at most `max_groups` in a window, first come, first
     served. Totals count all of them.
 
-    Whether a cell counts depends on bounds that only ever rise, and on lists that take no more groups once they are
-    full. So what was added can be subtracted again at any time, and leaves nothing behind.
+    Whether a cell counts depends on bounds that only rise, and on lists that accept no more groups once they are full.
+    So a message that was added can be subtracted again exactly at any time.
     """
 
     def __init__(self, size: int, retention: int, max_groups: int, max_entries: int, labels: Labels) -> None:
@@ -158,12 +158,12 @@ class Windows:
         self._groups: dict[int, dict[str, list[int]]] = {}
         self._entries = 0
         self._oldest = 0  # Start of the oldest window that is kept.
-        self._oldest_groups = 0  # Likewise, of those whose groups are kept apart.
-        self.ungrouped = 0  # Reviews of groups that had no room in their window.
+        self._oldest_groups = 0  # Start of the oldest window whose groups are counted separately.
+        self.ungrouped = 0  # Reviews of groups beyond a window's limit.
 
     def add(self, parts: Parts) -> None:
         """Add the parts of a message. To subtract it again, add its parts with all numbers negated."""
-        # The hot loop: thousands of groups a second, for each size of window. So nothing of ours is called in it.
+        # The hot loop: thousands of groups a second, for each window size. So it calls no Python function.
         totals, most = self._totals, self._max_groups
         for start, (total, groups) in parts.items():
             row = totals.get(start)
@@ -199,7 +199,7 @@ class Windows:
             self._entries += len(rows) - before
 
     def forget(self, watermark: int) -> None:
-        """Drop what is older than the retention, counted from the watermark, and groups for which there is no room."""
+        """Drop windows older than the retention, counted from the watermark, and groups beyond the limit of entries."""
         oldest = self._start(watermark - self._retention)
         if oldest > self._oldest:
             self._oldest = oldest
@@ -214,9 +214,9 @@ class Windows:
             self._oldest_groups = start + self.size
 
     def series(self, begin: int, end: int, group: str | None = None) -> list[Window]:
-        """The windows that start within [begin, end), without gaps: also those without reviews.
+        """The windows that start within [begin, end), without gaps, including those without reviews.
 
-        From the oldest to the newest that is kept; in total, or of a group.
+        Limited to the range that is kept; in total, or of a group.
         """
         if not self._totals:
             return []
@@ -225,7 +225,7 @@ class Windows:
         return [self.window(start, group) for start in range(first, last + 1, self.size)]
 
     def window(self, start: int, group: str | None = None) -> Window:
-        """The window that starts there; all zero if there is none."""
+        """The window with this start; all zero if there is none."""
         rows = self._groups.get(start, {}).get(group) if group is not None else self._totals.get(start)
         return self._window(start, rows or ())
 
@@ -234,19 +234,19 @@ class Windows:
         return sorted(self._totals)
 
     def by_group(self, start: int) -> Iterator[tuple[str, Window]]:
-        """The groups of a window, those with reviews."""
+        """The groups of a window that have reviews."""
         for group, row in self._groups.get(start, {}).items():
             if any(row):
                 yield group, self._window(start, row)
 
     def top(self, start: int, count: int, by: Literal["volume", "change"]) -> list[Change]:
-        """The groups with the most reviews, or with the greatest change, up or down, against the window before."""
+        """The groups with the most reviews, or with the greatest change, up or down, from the window before."""
         now, before = self._groups.get(start, {}), self._groups.get(start - self.size, {})
         changes = [self._change(group, start) for group in (now if by == "volume" else now | before)]
         return nlargest(count, changes, key=_volume if by == "volume" else _size_of_change)
 
     def groups(self) -> set[str]:
-        """All groups that are kept apart in any window."""
+        """All groups that are counted separately in any window."""
         return {group for groups in self._groups.values() for group in groups}
 
     def _change(self, group: str, start: int) -> Change:
@@ -266,7 +266,7 @@ class Windows:
 
 
 def _volume(change: Change) -> tuple[int, str]:
-    return change.window.reviews, change.group  # By name too, so that the order is always the same.
+    return change.window.reviews, change.group  # Also by name, so that the order is always the same.
 
 
 def _size_of_change(change: Change) -> tuple[float, str]:

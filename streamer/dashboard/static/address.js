@@ -1,4 +1,4 @@
-// The page's address holds what is shown, so that reload, back and a copied link show the same.
+// The page's address holds the current view, so that reload, back and a copied link show the same.
 
 export const RANGES = [['5m', '5 min'], ['15m', '15 min'], ['1h', '1 h'], ['6h', '6 h'], ['24h', '24 h'], ['7d', '7 d']];
 const SORTS = ['volume', 'share', 'change', 'name'];

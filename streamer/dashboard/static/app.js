@@ -1,4 +1,4 @@
-// Puts the pages together: the address says what is shown, and events bring what is new.
+// Builds the pages: the address selects the view, and events update it.
 
 import * as address from './address.js';
 import { redraw } from './charts.js';
@@ -28,7 +28,7 @@ const stream = new EventStream(receive, (state) => {
   showState();
 });
 
-// Change what is shown. keep: the controls stay as they are, since somebody is typing in them.
+// Change the view. keep: leave the controls as they are, since somebody is typing in them.
 function go(changes, { keep = false } = {}) {
   const before = shown;
   shown = { ...shown, ...changes };
@@ -50,7 +50,7 @@ function build() {
   main.replaceChildren(page.element);
 }
 
-// The first page is built when the first event has said which labels there are.
+// The first page is built when the first event has delivered the labels.
 function show(rebuild, keep = false) {
   if (page && rebuild) build();
   else page?.change(shown, keep);
@@ -68,7 +68,7 @@ function receive(parts, first) {
   if (parts.status) status(parts.status);
   if (parts.labels && labels.set(parts.labels)) {
     build();
-    if (!first) { // What was sent before is on the page that is gone.
+    if (!first) { // Earlier events went to the previous page.
       stream.open(address.events(shown));
       return;
     }
@@ -87,7 +87,7 @@ function status({ faults: now, open, replayed }) {
   if (open) text(badge, few(open));
 }
 
-// One place for what is wrong, and a lamp that is always there.
+// One place for problems, and an indicator that is always visible.
 function showState() {
   const away = connection === 'lost' ? 'The dashboard does not answer. Trying again…'
     : faults.length ? 'Kafka is away, trying again. What is shown may be old.' : '';
@@ -103,7 +103,7 @@ function showState() {
   text(document.getElementById('state-text'), label);
 }
 
-// The theme: the system's, or the other one.
+// The theme: the system's, or the opposite one.
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const theme = document.getElementById('theme');
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? 'dark' : 'light')) === 'dark';
@@ -118,7 +118,7 @@ function showTheme() {
 theme.addEventListener('click', () => {
   const chosen = isDark() ? 'light' : 'dark';
   document.documentElement.dataset.theme = chosen;
-  try { localStorage.setItem('theme', chosen); } catch { /* Storage is off: it lasts as long as the page. */ }
+  try { localStorage.setItem('theme', chosen); } catch { /* No storage: the choice lasts as long as the page. */ }
   showTheme();
 });
 dark.addEventListener('change', showTheme);
@@ -140,7 +140,7 @@ addEventListener('popstate', () => {
 
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('input:not([type=radio]), select, textarea')) return;
-  if (event.repeat && 'abu'.includes(event.key)) return; // A key held down is one decision.
+  if (event.repeat && 'abu'.includes(event.key)) return; // A key that is held down counts as one decision.
   if (page?.key(event)) event.preventDefault();
 });
 

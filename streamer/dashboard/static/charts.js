@@ -1,11 +1,11 @@
-// Charts over time, drawn by uPlot on a canvas; what they show is also said in words.
+// Charts over time, drawn by uPlot on a canvas; their values are also shown as text.
 
 import { h, text } from './dom.js';
 import { axis as plain, count, moment, percent } from './format.js';
 import * as labels from './labels.js';
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const themed = new Set(); // Charts to draw anew in other colours.
+const themed = new Set(); // Charts to redraw when the colours change.
 const observer = new ResizeObserver((entries) => {
   for (const { target } of entries) target.chart?.resize();
 });
@@ -15,7 +15,7 @@ export function redraw() {
 }
 
 class Chart {
-  // make: the options of uPlot but for size and axes; data: what uPlot takes.
+  // make: the options of uPlot except size and axes; data: in uPlot's format.
   constructor(title, height, make, value, onZoom = null) {
     this.height = height;
     this.make = make;
@@ -132,7 +132,7 @@ export class Sentiment {
     }
     this.at = h('span', { class: 'muted at' });
     const cursor = (index) => this.legend(index);
-    // Painted from the tallest down, so each label keeps the colour of its own layer.
+    // Painted from the tallest layer down, so that each label's layer keeps its own colour.
     this.volume = new Chart('Reviews a second by label', 190, () => ({
       top: ceiling(1),
       cursor,
@@ -192,7 +192,7 @@ export class Sentiment {
     };
   }
 
-  // What is under the pointer, else the whole time.
+  // The point under the pointer, otherwise the whole time.
   legend(index) {
     const row = index === null || index === undefined ? null : this.shown?.[index];
     const sums = row ? this.add([row]) : this.sums;

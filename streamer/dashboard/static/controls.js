@@ -1,4 +1,4 @@
-// What is chosen on a page: time, label, group, words. Each choice goes into the address.
+// The controls of a page: time, label, group, search words. Each choice goes into the address.
 
 import { RANGES } from './address.js';
 import { debounced, h } from './dom.js';

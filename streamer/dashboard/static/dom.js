@@ -1,4 +1,4 @@
-// Elements without innerHTML: whatever comes from a review becomes text, never markup.
+// Creates elements without innerHTML: text from a review stays text and never becomes markup.
 
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

@@ -1,4 +1,4 @@
-// The server-sent events for what is shown; the connection comes back by itself.
+// The server-sent events for the current view; reconnects automatically.
 
 const SILENCE = 5000; // Milliseconds: the server sends an event every second.
 
@@ -67,7 +67,7 @@ export class EventStream {
     if (this.source && performance.now() - this.receivedAt > SILENCE) this.lost();
   }
 
-  // A page in the background costs the server nothing, and a browser's six connections are for those in front.
+  // A page in the background costs the server nothing, and leaves the browser's six connections to visible pages.
   hide() {
     if (document.hidden) {
       this.source?.close();

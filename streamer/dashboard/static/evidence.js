@@ -1,4 +1,4 @@
-// A review's text, with the tokens marked that spoke for a label; text nodes only.
+// A review's text with its evidence tokens marked; text nodes only.
 
 import { h } from './dom.js';
 import * as labels from './labels.js';
@@ -11,7 +11,7 @@ function inWord(whole, begin, end) {
   return joins(whole[begin - 1], whole[begin]) || joins(whole[end - 1], whole[end]);
 }
 
-// Where each token stands in the text: [begin, end, weight], in order, without overlap; the strongest first choice.
+// The position of each token in the text: [begin, end, weight], in order, without overlap; the strongest choose first.
 function places(text, evidence) {
   const lower = text.toLowerCase();
   if (lower.length !== text.length) return [];

@@ -1,4 +1,4 @@
-// Groups: a table to sort, and one group over time.
+// Groups: a sortable table, and one group over time.
 
 import * as controls from './controls.js';
 import { Sentiment } from './charts.js';
@@ -61,7 +61,7 @@ export class Groups {
   update(parts) {
     if (parts.series && this.charts) this.charts.update(parts.series);
     if (!parts.groups) return;
-    // Rows stay the same elements, so that focus and pointer keep their place.
+    // Rows stay the same elements, so that focus and pointer stay where they are.
     const old = new Map([...this.body.children].map((row) => [row.group, row]));
     const rows = parts.groups.map((group) => this.row(old.get(group.group), group));
     if (rows.length !== this.body.children.length || rows.some((row, place) => this.body.children[place] !== row)) {
@@ -71,7 +71,7 @@ export class Groups {
     }
     this.note.hidden = rows.length > 0;
     this.table.hidden = rows.length === 0;
-    if (!rows.length) text(this.note, this.shown.q ? 'No group is called that.' : 'No reviews with a group in this time.');
+    if (!rows.length) text(this.note, this.shown.q ? 'No group has this name.' : 'No reviews with a group in this time.');
   }
 
   row(row, group) {
@@ -93,7 +93,7 @@ export class Groups {
   }
 }
 
-// Volume as bars, the part of each with the watched label in that label's colour.
+// Volume as bars; the part with the watched label has that label's colour.
 function sparkline(parts) {
   const most = Math.max(1, ...parts.map(([total]) => total));
   const width = 120 / parts.length;

@@ -1,4 +1,4 @@
-// The labels of the model, as the server names them: in order, from the least favourable to the most.
+// The labels of the model, from the server, in order from the least favourable to the most.
 
 let known = null;
 
@@ -12,12 +12,12 @@ export function set(labels) {
 export const areKnown = () => known !== null;
 export const names = () => known.names;
 export const watched = () => known.watched;
-// Those that a person can give: all but the one that says that the model does not decide.
+// The labels that a person can choose: all but the one for undecided reviews.
 export const classes = () => known.names.filter((name) => name !== known.uncertain);
 
 const SLOTS = 5; // Of the palette in style.css.
 
-// A label's place in the palette, whose ends are its extremes; 'none' for the one that decides nothing.
+// A label's index in the palette, whose ends are the extreme labels; 'none' for undecided reviews.
 export function slot(name) {
   const all = classes();
   const place = all.indexOf(name);
@@ -27,7 +27,7 @@ export function slot(name) {
 
 export const className = (name) => `label-${slot(name)}`;
 
-// What a score means, in words.
+// The meaning of a score, in words.
 export function meaning() {
   const all = classes();
   return all.length === 2 ? `P(${all[1]})` : 'Expected value, 0 to 1';

@@ -1,4 +1,4 @@
-// Live: how many reviews come, with which labels, and the latest of them.
+// Live: the volume of reviews by label, and the latest reviews.
 
 import * as controls from './controls.js';
 import { Sentiment } from './charts.js';
@@ -107,10 +107,10 @@ export class Live {
     while (this.list.children.length > KEPT) this.list.lastChild.remove();
     const some = this.list.children.length > 0;
     this.note.hidden = some;
-    if (!some) text(this.note, this.shown.q || this.shown.label || this.shown.group ? 'None of the latest reviews is like that.' : 'Waiting for reviews…');
+    if (!some) text(this.note, this.shown.q || this.shown.label || this.shown.group ? 'None of the latest reviews matches.' : 'Waiting for reviews…');
   }
 
-  // At high rates the list is a sample, and says so.
+  // At high rates the list is a sample, and shows that it is one.
   pace(parts) {
     this.seen = (this.seen ?? 0) + (parts.latest?.length ?? 0);
     if (!parts.status) return;

@@ -1,4 +1,4 @@
-// The review queue: one key for each decision, and one to take it back.
+// The review queue: one key for each decision, and one to undo it.
 
 import * as controls from './controls.js';
 import { announce, h, text } from './dom.js';
@@ -13,7 +13,7 @@ export class Queue {
     this.go = go;
     this.items = new Map();
     this.cards = new Map();
-    this.pending = new Map(); // Decisions on their way: the review is off the list already.
+    this.pending = new Map(); // Decisions being sent: their reviews are already off the list.
     this.waiting = [];
     this.decided = [];
     this.labels = new Map();
@@ -34,7 +34,7 @@ export class Queue {
     this.change(shown);
   }
 
-  // For people without a keyboard, or far from the list of decisions.
+  // For people without a keyboard, or when the list of decisions is not in view.
   offer(id, action) {
     clearTimeout(this.offering);
     this.toast.hidden = !action;
@@ -83,7 +83,7 @@ export class Queue {
     if (parts.status) this.now = parts.status.now * 1000;
     if (parts.queue === undefined) return;
     if (parts.queue === null) {
-      text(this.note, 'Moderation is off: there are no rules, and so nothing is held back.');
+      text(this.note, 'Moderation is off: there are no rules, so no review is held back.');
       return;
     }
     for (const item of parts.queue.items) this.items.set(item.id, item);
@@ -113,13 +113,13 @@ export class Queue {
       if (!card) this.cards.set(id, card = this.card(this.items.get(id)));
       if (this.list.children[index] !== card) this.list.insertBefore(card, this.list.children[index] ?? null);
     });
-    // When the focused review goes, the next one gets the focus.
+    // When the focused review disappears, the next one gets the focus.
     if (focused && !focused.isConnected) (this.list.children[place] ?? this.list.lastElementChild ?? this.title).focus?.();
     const left = Math.max(0, this.open - [...this.pending.keys()].filter((id) => gone(id) && this.waiting.includes(id)).length);
     text(this.title, left > shown.length && shown.length ? `${count(left)} open, the first ${shown.length}` : `${count(left)} open`);
     this.note.hidden = shown.length > 0;
     const filtered = this.shown.q || this.shown.label || this.shown.group;
-    text(this.note, left > 0 && filtered ? 'None of the open reviews is like that.' : 'Nothing waits. New ones appear here by themselves.');
+    text(this.note, left > 0 && filtered ? 'None of the open reviews matches.' : 'No reviews are waiting. New ones appear here automatically.');
     this.doneList();
   }
 
@@ -192,7 +192,7 @@ export class Queue {
         this.offer(id, action);
       }
       else failed((await answer.json()).error);
-      // The topic's own record comes as an event; if it does not, the list shows what is true.
+      // The topic's record arrives as an event; if it does not, the list stays correct.
       setTimeout(() => { if (this.pending.get(id) === action && this.pending.delete(id)) this.draw(); }, 5000);
     } catch {
       failed('The decision was not saved: the dashboard does not answer.');
@@ -210,5 +210,5 @@ function remembered() {
 }
 
 function remember(name) {
-  try { localStorage.setItem('moderator', name); } catch { /* Storage is off: it lasts as long as the page. */ }
+  try { localStorage.setItem('moderator', name); } catch { /* No storage: the name lasts as long as the page. */ }
 }

@@ -1,4 +1,4 @@
-// System: what the workers say of themselves.
+// System: the metrics of the workers.
 
 import { Lines } from './charts.js';
 import { h, text, vary } from './dom.js';

@@ -1,6 +1,6 @@
-// Before anything is painted: the theme that was chosen, else the system's.
+// Set the theme before the first paint: the chosen one, otherwise the system's.
 (() => {
   let chosen = null;
-  try { chosen = localStorage.getItem('theme'); } catch { /* Storage is off: the system's theme it is. */ }
+  try { chosen = localStorage.getItem('theme'); } catch { /* No storage: use the system's theme. */ }
   if (chosen === 'light' || chosen === 'dark') document.documentElement.dataset.theme = chosen;
 })();

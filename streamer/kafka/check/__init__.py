@@ -1,7 +1,7 @@
-"""What `streamer check` asks the cluster.
+"""The checks of `streamer check`.
 
 checks: all checks, in their order.
 topics: the topics of the service, and how they are created.
 connectivity: whether the brokers accept a connection.
-findings: what the facts mean, in words.
+findings: what the results mean, in words.
 """

@@ -1,4 +1,4 @@
-"""What `streamer check` asks the cluster."""
+"""The checks of `streamer check`, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from streamer.settings import KafkaSettings, Settings
 async def check_cluster(
     settings: Settings, create_topics: bool, partitions: int, replication_factor: int
 ) -> list[Finding]:
-    """Whether the service can run on this cluster: one finding for each check. Raises no error of Kafka's.
+    """Whether the service can run on this cluster: one finding for each check. Kafka's errors become findings.
 
     With `create_topics`, missing topics are created as `ensure_topics` creates them. With exactly-once delivery a
     transactional id is initialised, `<prefix>/<group>/<topic>/check`. Raises SettingsError if a certificate file cannot
@@ -51,7 +51,7 @@ async def check_cluster(
 
 
 async def _check_topics(cluster: Cluster, settings: Settings, new: NewTopics | None) -> list[Finding]:
-    """Whether the topics exist, then whether they match each other, then what this client may do with them."""
+    """Whether the topics exist, whether they match each other, and what this client may do with them."""
     roles = list(topic_roles(settings))
     topics: dict[str, Topic] = {}
     findings = []
@@ -101,7 +101,7 @@ async def _check_topic(
         return Finding("error", role.subject, f"does not exist and was not made: {error}"), None
     if topic.leaderless:
         numbers = ", ".join(map(str, topic.leaderless))
-        return Finding("error", role.subject, f"no broker leads partitions {numbers}: is one down?"), topic
+        return Finding("error", role.subject, f"partitions {numbers} have no leader: is a broker down?"), topic
     return Finding("ok", role.subject, f"{created}partitions: {topic.partitions}, replicas: {topic.replicas}"), topic
 
 

@@ -1,4 +1,4 @@
-"""Whether the brokers accept a connection and, if not, why: aiokafka itself says only that they do not."""
+"""Whether the brokers accept a connection and, if not, why: aiokafka reports no reason."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from streamer.kafka.check.findings import Finding, Severity
 from streamer.kafka.security import NoToken, client_options
 from streamer.settings import KafkaSettings, SecuritySettings
 
-# A cluster whose brokers take longer than this to accept a client is not one to start a service on.
+# A service should not be started on a cluster whose brokers take longer than this to accept a client.
 _MAX_SECONDS = 10.0
 
 
 async def check_bootstrap_servers(kafka: KafkaSettings) -> list[Finding]:
-    """A finding for each bootstrap server. One that fails is a warning if another one accepts us.
+    """A finding for each bootstrap server. A failure is only a warning if another server accepts us.
 
     Raises SettingsError if a certificate file cannot be used.
     """
@@ -63,8 +63,8 @@ async def check_advertised_listeners(kafka: KafkaSettings, brokers: Mapping[int,
 async def connection_failure(kafka: KafkaSettings, address: str) -> str | None:
     """Connect to `host:port`, with TLS and SASL if they are set, and close the connection.
 
-    Returns None if the broker accepted it, otherwise the reason and which setting to look at. Neither secrets nor what
-    the broker says about them are quoted. Raises SettingsError if a certificate file cannot be used.
+    Returns None if the broker accepted it, otherwise the reason and which setting to check. Never quotes secrets or
+    the broker's messages about them. Raises SettingsError if a certificate file cannot be used.
     """
     host, _, port = address.rpartition(":")
     options = client_options(kafka)

@@ -1,4 +1,4 @@
-"""What the facts about a cluster mean for the service. Pure: from facts to findings, in plain words."""
+"""What the facts about a cluster mean for the service: converts facts to findings. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDED_HEADER_BYTES = 4 * 1024
 class Finding:
     """The result of one check. `detail` says what was found and, unless it is ok, what to do.
 
-    warning: it works, with a weakness. error: it does not work.
+    warning: the service works, with a weakness. error: it does not work.
     """
 
     severity: Severity
@@ -28,7 +28,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether the service can run with it."""
+        """Whether the service can run despite it."""
         return self.severity != "error"
 
 
@@ -47,7 +47,7 @@ def output_partitions(source: Topic, output: Topic) -> Finding:
 
 
 def trend_partitions(source: Topic, trends: Topic) -> Finding:
-    """Whether the counts of each input partition have a partition of the trends topic to themselves."""
+    """Whether the counts of each input partition have their own partition of the trends topic."""
     subject = f"partitions of trends topic {trends.name!r}"
     if trends.partitions >= source.partitions:
         return Finding("ok", subject, f"{trends.partitions}, one for each of the input topic")
@@ -60,7 +60,7 @@ def trend_partitions(source: Topic, trends: Topic) -> Finding:
 
 
 def record_size(source: Topic, target: Topic, subject: str) -> Finding:
-    """Whether a topic accepts the largest record of the input topic with the headers that are added to it."""
+    """Whether a topic accepts the input topic's largest record together with the added headers."""
     subject = f"record size of {subject}"
     if source.max_message_bytes is None or target.max_message_bytes is None:
         return Finding("ok", subject, "not reported by the broker")
@@ -76,7 +76,7 @@ def record_size(source: Topic, target: Topic, subject: str) -> Finding:
 
 
 def durability(topic: Topic, subject: str) -> Finding:
-    """Whether acknowledged records survive the loss of a broker, and whether writing does."""
+    """Whether acknowledged records survive the loss of a broker, and whether writing continues."""
     subject = f"durability of {subject}"
     replicas, minimum = topic.replicas, topic.min_insync_replicas
     reported = "not reported by the broker" if minimum is None else minimum
@@ -104,16 +104,16 @@ def permission(authorized: Iterable[Operation] | None, operation: Operation, sub
 
 
 def idempotent_writes(authorized: bool, user: str | None) -> Finding:
-    """Whether the broker gives this client a producer id."""
+    """Whether the broker assigns this client a producer id."""
     subject = "idempotent writing"
     if authorized:
-        return Finding("ok", subject, "the broker gives us a producer id")
+        return Finding("ok", subject, "the broker assigns a producer id")
     detail = f"grant IDEMPOTENT_WRITE on the cluster to {principal(user)}, or WRITE on a topic from Kafka 2.8 on"
     return Finding("error", subject, f"not allowed: {detail}")
 
 
 def transactional_ids(outcome: InitProducerIdOutcome, prefix: str, timeout_ms: int, user: str | None) -> Finding:
-    """Whether transactions may be written, by the outcome for a transactional id that begins with the prefix."""
+    """Whether transactions may be written, judging by a transactional id that begins with the prefix."""
     subject = f"transactional ids {f'{prefix}/...'!r}"
     match outcome:
         case InitProducerIdOutcome.GRANTED:
@@ -134,5 +134,5 @@ def transactional_ids(outcome: InitProducerIdOutcome, prefix: str, timeout_ms: i
 
 
 def principal(user: str | None) -> str:
-    """Whom an ACL has to name."""
+    """The principal that an ACL has to name."""
     return "this client" if user is None else f"user {user!r}"

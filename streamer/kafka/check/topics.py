@@ -1,4 +1,4 @@
-"""The topics of the service: what each is for, which are missing, and how they are created."""
+"""The topics of the service: their roles, which of them are missing, and how they are created."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamer.kafka.cluster import Cluster, Topic, TopicCreationRefused, TopicNo
 from streamer.kafka.protocol import Operation
 from streamer.settings import KafkaSettings, Settings
 
-# What a new topic accepts beyond the input topic's largest record, if its records include the input record.
+# How much larger than the input topic's largest record a new topic's records may be, if they include the input record.
 _ADDED_BYTES = 64 * 1024
-_TREND_RETENTION_MS = 30 * 86_400_000  # As long as readers keep the counts of an hour.
+_TREND_RETENTION_MS = 30 * 86_400_000  # As long as readers keep hourly counts.
 
 
 class TopicRole(NamedTuple):
@@ -39,7 +39,7 @@ def topic_roles(settings: Settings) -> Iterator[TopicRole]:
     yield TopicRole(settings.input.topic, "input", (Operation.READ,))
     yield TopicRole(settings.output.topic, "output", (Operation.WRITE,))
     yield TopicRole(settings.dead_letter_topic, "dead-letter", (Operation.WRITE,))
-    if settings.trends.enabled:  # A new owner of a partition reads where to go on counting.
+    if settings.trends.enabled:  # A new owner of a partition reads where to continue counting.
         yield TopicRole(settings.trend_topic, "trends", (Operation.WRITE, Operation.READ))
     if settings.moderation.rules:
         yield TopicRole(settings.review_topic, "review", (Operation.WRITE,))
@@ -52,7 +52,7 @@ def includes_input(settings: Settings, role: TopicRole) -> bool:
 
 
 async def missing_topics(kafka: KafkaSettings, *topics: str) -> list[str]:
-    """Those of the topics that do not exist, or may not be seen. Raises BrokerUnreachable."""
+    """The topics that do not exist or are not visible to this client. Raises BrokerUnreachable."""
     missing = []
     async with connected(kafka) as cluster:
         for topic in topics:
@@ -71,7 +71,7 @@ async def ensure_topics(settings: Settings, partitions: int, replication_factor:
     |---|---|---|
     | input | `partitions` | |
     | output, trends, review | as the input topic | trends are kept for 30 days |
-    | dead letters | 1: they stay in the order in which they came | |
+    | dead letters | 1: they stay in their order of arrival | |
     | verdicts | 1, likewise | compacted: the newest of each review is kept |
 
     Topics whose records include the input record accept larger records than the input topic. A replication factor of -1
@@ -105,5 +105,5 @@ async def create_topic(
     await cluster.create_topic(role.topic, partitions.get(role.name, 1), new.replication_factor, config)
     topic = await cluster.topic(role.topic)
     if topic is None:
-        raise TopicCreationRefused("it was created, and is gone again")
+        raise TopicCreationRefused("it was created, but no longer exists")
     return topic

@@ -1,4 +1,4 @@
-"""The profiles that come along, and profiles in files."""
+"""Bundled profiles, and profiles in files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ STORED: dict[Device, Path] = {
 
 
 class ProfileError(Exception):
-    """There is no such profile, or it is invalid; the message says which field and why."""
+    """There is no such profile, or it is invalid. The message names the field and gives the reason."""
 
 
 def stored(device: Device) -> Profile:
-    """The profile that comes along for a device. Raises ProfileError if there is none."""
+    """The bundled profile for a device. Raises ProfileError if there is none."""
     if device not in STORED:
         raise ProfileError(
-            f"no profile for {device} comes along: on such a host run "
-            f"`streamer plan --measure --device {device} --save FILE`, anywhere else give it with --profile FILE"
+            f"there is no bundled profile for {device}: on such a host run "
+            f"`streamer plan --measure --device {device} --save FILE`, elsewhere use --profile FILE"
         )
     return read(STORED[device])
 
