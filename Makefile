@@ -90,7 +90,7 @@ clean: ## Remove what the other targets made.
 # Each of these is made again when a file that it names has changed: what `git pull` brings is installed.
 $(VENV)/.build: requirements-build.lock
 	$(call need_python)
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(LOCKED) $<
 	@touch $@
 

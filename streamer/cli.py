@@ -18,7 +18,7 @@ from streamer import __version__
 from streamer.commands.exit_codes import errors_as_exit_codes, run_command
 from streamer.events import Reason
 from streamer.observe import logs
-from streamer.settings import CONFIG_VARIABLE, Settings, load
+from streamer.settings import CONFIG_VARIABLE, Settings, load, warn_of_old_names
 
 app = typer.Typer(
     name="streamer",
@@ -87,7 +87,7 @@ def run(
     """Read reviews from Kafka, publish labels, until SIGTERM or SIGINT."""
     from streamer.commands import run as command
 
-    settings = _settings(None)
+    settings = _settings(None, warn=slot < 0)  # The supervisor has warned for its workers.
     if workers > 1 and slot < 0:
         raise typer.Exit(command.supervise(workers))
     command.exit_on_early_signals()
@@ -236,11 +236,16 @@ def _run(command: Callable[[Settings], Coroutine[Any, Any, object]], log_level: 
     run_command(lambda: command(settings))
 
 
-def _settings(log_level: str | None = "WARNING") -> Settings:
-    """The settings, with logging set up; None means the level `log.level`. Invalid settings end the process."""
+def _settings(log_level: str | None = "WARNING", *, warn: bool = True) -> Settings:
+    """The settings, with logging set up; None means the level `log.level`. Invalid settings end the process.
+
+    warn: of settings under an old name.
+    """
     with errors_as_exit_codes():
         settings = load()
     logs.set_up(log_level or settings.log.level, settings.log.format)
+    if warn:
+        warn_of_old_names()
     return settings
 
 

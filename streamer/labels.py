@@ -12,6 +12,28 @@ from typing import NamedTuple
 
 UNCERTAIN = "uncertain"
 
+# Counts and shares are written under a label's name beside these fields, in alerts and by `streamer trends`.
+_FIELDS = frozenset(
+    [
+        "alert",
+        "before",
+        "change",
+        "changed",
+        "direction",
+        "group",
+        "high",
+        "label",
+        "low",
+        "mean_score",
+        "reviews",
+        "seconds",
+        "share",
+        "top",
+        "usual",
+        "window",
+    ]
+)
+
 
 class AbstentionBand(NamedTuple):
     """Scores from `low` (inclusive) to `high` (exclusive) are uncertain."""
@@ -45,6 +67,8 @@ class LabelSet:
             raise ValueError(
                 f"{UNCERTAIN!r} is the label of a review that the model does not decide; no class can have this name"
             )
+        if reserved := [name for name in self.classes if is_reserved(name)]:
+            raise ValueError(f"{reserved[0]!r} is the name of a field in our events; no class can have this name")
         if len(self.values) != len(self.classes) or list(self.values) != sorted(set(self.values)):
             raise ValueError("each label needs a value, and the values must ascend")
         if self.values[0] < 0 or self.values[-1] > 1:
@@ -103,6 +127,11 @@ class LabelSet:
 UNNAMED_COLUMNS = ("positive", "negative", UNCERTAIN)
 
 LABEL_NAME = r"^[\w.-]{1,100}$"
+
+
+def is_reserved(label: str) -> bool:
+    """Whether a label of this name would collide with another field in an event that has counts by label."""
+    return label in _FIELDS or label.endswith("_share")
 
 
 def watched(columns: Sequence[str]) -> str:

@@ -364,3 +364,4 @@ def test_counts_are_as_their_schema_says() -> None:
     for wrong in changes:
         with pytest.raises(ValidationError):
             validator.validate(value | wrong)
+    validator.validate(value | {"labels": ["good", "so-so", "bad", "uncertain"]})

@@ -50,6 +50,8 @@ def test_a_score_is_never_outside_of_0_to_1(weights: list[float]) -> None:
         (("bad",), (0.0,), "two labels"),
         (("bad", "bad"), (0.0, 1.0), "twice"),
         (("bad", UNCERTAIN), (0.0, 1.0), "no class"),
+        (("group", "good"), (0.0, 1.0), "name of a field"),
+        (("bad", "good_share"), (0.0, 1.0), "name of a field"),
         (("bad", "good"), (0.0,), "needs a value"),
         (("bad", "good"), (1.0, 0.0), "ascend"),
         (("bad", "so-so", "good"), (0.0, 0.5, 1.5), "between"),

@@ -43,7 +43,7 @@ def _structured(value: bytes) -> tuple[Mapping[str, str], Any]:
     try:
         return attributes, base64.b64decode(envelope["data_base64"], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
-        raise InvalidRecord(Reason.BAD_CLOUDEVENT, "the CloudEvent has neither data nor valid data_base64") from None
+        raise InvalidRecord(Reason.BAD_CLOUDEVENT, "the CloudEvent has neither data nor sound data_base64") from None
 
 
 def without_cloudevent(headers: Headers) -> Headers:

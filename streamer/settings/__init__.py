@@ -2,6 +2,7 @@
 
 from streamer.settings.batching import BatchingSettings
 from streamer.settings.dead_letters import DeadLetterSettings
+from streamer.settings.deprecated import warn_of_old_names
 from streamer.settings.http_pages import HttpSettings
 from streamer.settings.input import InputSettings
 from streamer.settings.kafka import KafkaSettings, SecuritySettings
@@ -31,4 +32,5 @@ __all__ = [
     "SettingsError",
     "TrendSettings",
     "load",
+    "warn_of_old_names",
 ]

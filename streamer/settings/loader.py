@@ -172,7 +172,7 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
     """Read the settings. `overrides` is nested like the TOML file and takes precedence over everything.
 
     Raises SettingsError. Its message has a line for each invalid setting, with its name but without its value, which
-    may be a secret. Logs one warning for each setting that is given under an old name.
+    may be a secret. `warn_of_old_names` says which settings were given under an old name.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from streamer.formats.times import rfc3339
+from streamer.labels import UNNAMED_COLUMNS, watched
 from streamer.trends.windows import MINUTE, Window
 
 Direction = Literal["above", "below", "back"]
@@ -69,7 +70,9 @@ class Alert(NamedTuple):
         rounded = {name: round(getattr(self, name), 6) for name in ("share", "usual", "low", "high")}
         count = {self.label: self.window.count(self.label)}
         window = {"start": rfc3339(1000 * self.window.start), "seconds": MINUTE}
-        fixed = {"group": self.group, "direction": self.direction, "window": window, "label": self.label}
+        # Left out where it says what its absence says: readers with the first version's closed schema accept the alert.
+        label = {} if self.label == watched(UNNAMED_COLUMNS) else {"label": self.label}
+        fixed = {"group": self.group, "direction": self.direction, "window": window, **label}
         return count | fixed | {"reviews": self.window.reviews} | rounded
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from streamer.events import TopicPartition
-from streamer.labels import UNNAMED_COLUMNS
+from streamer.labels import UNNAMED_COLUMNS, is_reserved
 
 EVENT_TYPE = b"review.sentiment.trend.v1"
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z.
@@ -60,7 +60,9 @@ def encode(delta: CountDelta) -> bytes:
     """The message's value."""
     topic, partition = delta.source
     source = {"topic": topic, "partition": partition, "from": delta.begin, "to": delta.end}
-    return orjson.dumps({"source": source, "epoch": delta.epoch, "labels": delta.labels, "cells": delta.cells})
+    # Left out where it says what its absence says: readers with the first version's closed schema accept the message.
+    labels = {} if delta.labels == UNNAMED_COLUMNS else {"labels": delta.labels}
+    return orjson.dumps({"source": source, "epoch": delta.epoch, **labels, "cells": delta.cells})
 
 
 def decode(value: bytes | None) -> CountDelta | None:
@@ -89,7 +91,9 @@ def decode(value: bytes | None) -> CountDelta | None:
 def _are_labels(labels: tuple[object, ...]) -> bool:
     return (
         0 < len(labels) <= _MAX_LABELS
-        and all(type(label) is str and 0 < len(label) <= _MAX_LABEL_LENGTH for label in labels)
+        and all(
+            type(label) is str and 0 < len(label) <= _MAX_LABEL_LENGTH and not is_reserved(label) for label in labels
+        )
         and len(set(labels)) == len(labels)
     )
 

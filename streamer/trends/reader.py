@@ -111,6 +111,7 @@ class Trends:
         self._detector = AnomalyDetector(thresholds or AlertThresholds(), max_groups)
         self._checked_until = 0  # Minutes that start before this have been checked.
         self._watched_since = 0  # Minutes up to this second have reviews of a model without the watched label.
+        self._watched_seen = 0  # Newest second of a message that has the watched label.
 
     @property
     def ungrouped(self) -> dict[int, int]:
@@ -204,10 +205,19 @@ class Trends:
         return True
 
     def _watch(self, delta: CountDelta, latest: int) -> None:
-        """Watch another label if this model does not have the watched one."""
-        if self.watched == UNCERTAIN or self.watched not in delta.labels:
+        """Watch another label once no model has the watched one any more.
+
+        While workers are replaced one after the other, messages of both models come in turn. So the label changes only
+        when the watched one has not come for a minute of event time.
+        """
+        newest = min(latest, max((cell[0] for cell in delta.cells), default=0))
+        if self.watched in delta.labels and self.watched != UNCERTAIN:
+            self._watched_seen = max(self._watched_seen, newest)
+            return
+        self._watched_since = max(self._watched_since, newest)  # Minutes that mix models are not checked.
+        if self.watched == UNCERTAIN or newest - self._watched_seen > MINUTE:
             self.watched = watched(delta.labels)
-            self._watched_since = min(latest, max((cell[0] for cell in delta.cells), default=0))
+            self._watched_seen = newest
 
     def _accept(self, delta: CountDelta) -> bool | None:
         """True for a new owner's message, False for another one of the same owner, None for one that does not count."""

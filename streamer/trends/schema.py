@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict
 
-from streamer.labels import UNCERTAIN, UNNAMED_COLUMNS
+from streamer.labels import UNCERTAIN, UNNAMED_COLUMNS, watched
 from streamer.trends.anomalies import ALERT_TYPE
 from streamer.trends.message import EVENT_TYPE
 
@@ -15,7 +15,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STRICT = ConfigDict(extra="forbid")
 # The only other field is the count under the label's own name.
 _ALERT = ConfigDict(
-    extra="allow", json_schema_extra={"additionalProperties": {"type": "integer", "minimum": 0}, "minProperties": 10}
+    extra="allow", json_schema_extra={"additionalProperties": {"type": "integer", "minimum": 0}, "minProperties": 9}
 )
 
 Count = Annotated[int, Field(ge=0)]
@@ -66,13 +66,15 @@ class TrendCounts(TypedDict):
             "second. A message with a lower one than seen before does not count."
         ),
     ]
-    labels: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=100)]],
-        Field(
-            min_length=1,
-            description="What the counts of a cell stand for: the model's labels, the most favourable first, and last "
-            f"`{UNCERTAIN}`. Older workers leave it out; then they are `{'`, `'.join(UNNAMED_COLUMNS)}`.",
-        ),
+    labels: NotRequired[
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=100)]],
+            Field(
+                min_length=1,
+                description="What the counts of a cell stand for: the model's labels, the most favourable first, and "
+                f"last `{UNCERTAIN}`. Without it they are `{'`, `'.join(UNNAMED_COLUMNS)}`.",
+            ),
+        ]
     ]
     cells: list[TrendCell]
 
@@ -95,9 +97,15 @@ class TrendAlert(TypedDict):
     direction: Literal["above", "below", "back"]
     window: AlertWindow
     reviews: Count
-    label: Annotated[
-        str,
-        Field(min_length=1, description="The label. The count of reviews that have it is in the field of its name."),
+    label: NotRequired[
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="The label. The count of reviews that have it is in the field of its name. Without it the "
+                f"label is `{watched(UNNAMED_COLUMNS)}`.",
+            ),
+        ]
     ]
     share: Annotated[Share, Field(description="The share of reviews with this label.")]
     usual: Annotated[Share, Field(description="The group's usual share.")]

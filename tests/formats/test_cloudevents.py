@@ -54,7 +54,7 @@ def test_a_broken_structured_event_is_a_dead_letter(value: bytes, reason: Reason
 
 def test_a_broken_event_has_a_reason_in_words() -> None:
     """It says what a structured event must have."""
-    with pytest.raises(InvalidRecord, match="neither data nor valid data_base64"):
+    with pytest.raises(InvalidRecord, match="neither data nor sound data_base64"):
         unwrap(STRUCTURED, b'{"specversion":"1.0"}')
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
-from streamer.settings.deprecated import _warn
+from streamer.settings.deprecated import _given, _warned, warn_of_old_names
 
 SECRET = "correct-horse-battery"  # noqa: S105  # A made-up one, to look for.
 SASL = {
@@ -25,7 +25,8 @@ SASL = {
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting from outside, and no warning given before."""
-    _warn.cache_clear()
+    _given.clear()
+    _warned.clear()
     for variable in list(os.environ):
         if variable.upper().startswith("STREAMER_"):
             monkeypatch.delenv(variable)
@@ -362,11 +363,13 @@ def test_an_old_name_is_warned_of_once(
     """With both names, however often a command loads the settings; the new name gives no warning."""
     set_variables(monkeypatch, **{as_variable(new): "1234"})
     load()
+    warn_of_old_names()
     assert caplog.messages == []
     monkeypatch.delenv(as_variable(new))
     set_variables(monkeypatch, **{as_variable(old): "1234"})
-    load()
-    load()
+    for _ in range(2):
+        load()
+        warn_of_old_names()
     (message,) = caplog.messages
     assert all(name in message for name in (old, as_variable(old), new, as_variable(new)))
 
@@ -394,11 +397,12 @@ def test_a_wrong_value_under_an_old_name_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_command_shows_the_warning() -> None:
-    """On standard error, once, also where the command loads the settings a second time."""
+    """On standard error, once, also where the command loads the settings a second time; in the format of the log."""
     command = [sys.executable, "-m", "streamer", "rules", "test", "/nowhere.csv"]
-    environment = {**os.environ, "STREAMER_DRAIN_TIMEOUT_MS": "1234"}
+    environment = {**os.environ, "STREAMER_DRAIN_TIMEOUT_MS": "1234", "STREAMER_LOG__FORMAT": "json"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.count("STREAMER_PIPELINE__DRAIN_TIMEOUT_MS") == 1, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "STREAMER_PIPELINE__DRAIN_TIMEOUT_MS" in line]
+    assert json.loads(warning)["level"] == "WARNING"
 
 
 # Moderation rules
