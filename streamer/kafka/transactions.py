@@ -171,7 +171,7 @@ class Transactions:
         group = self._client.kafka.group_id
         await self._producer.send_offsets_to_transaction({KafkaPartition(*self._partition): offset}, group)
         await self._producer.commit_transaction()
-        self._settle(offset)
+        self._mark_committed(offset)
 
     async def _recover(self, broken: Broken) -> None:
         """1. Fenced before the broker may have aborted the transaction by itself: there is a new owner.
@@ -182,17 +182,17 @@ class Transactions:
         transaction = broken.transaction
         self._enter(Recovering(transaction))
         if _is_fenced(broken) and not self._may_have_timed_out(transaction):
-            return await self._lose()
+            return await self._mark_lost()
         end = transaction.next_offset(self._committed)
         if await self._committed_offset(require_stable=False) not in (self._committed, end):
-            return await self._lose()
+            return await self._mark_lost()
         await close_producer(self._producer, CLOSE_SECONDS)
         self._producer = await self._client.init_transactional_id(self._partition)
         offset = await self._committed_offset(require_stable=True)
         if offset == end:
-            self._settle(offset)
+            self._mark_committed(offset)
         elif offset != self._committed:
-            await self._lose()
+            await self._mark_lost()
         else:
             log.warning("transaction of %s broke, sending it again: %s", self._partition, describe(broken.cause))
             again = await self._begin(transaction.releases)
@@ -210,14 +210,14 @@ class Transactions:
         transaction.acknowledgements.append(acknowledgement)
         return acknowledgement
 
-    def _settle(self, committed: int) -> None:
+    def _mark_committed(self, committed: int) -> None:
         """The transaction is committed."""
         self._committed = committed
         if self._participant is not None:
             self._participant.mark_published(self._partition, committed)
         self._enter(Idle())
 
-    async def _lose(self) -> None:
+    async def _mark_lost(self) -> None:
         log.warning("%s belongs to another worker: dropped what was not committed", self._partition)
         self._enter(Lost(time.monotonic()))
         await close_producer(self._producer, CLOSE_SECONDS)

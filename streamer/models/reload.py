@@ -31,24 +31,24 @@ class Reloader:
         self._serving = serving
         self._load = load
         self._metrics = metrics
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._seen = _state(self._manifest)
         metrics.model(serving.name, serving.version)
 
     def ask(self) -> None:
         """Reload the artefact, even if it has not changed."""
-        self._asked.set()
+        self._requested.set()
 
     async def run(self) -> None:
         """Wait for a change, load, install. A refused artefact changes nothing."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
-                    await self._asked.wait()
+                    await self._requested.wait()
             state = _state(self._manifest)
-            if not self._asked.is_set() and state == self._seen:
+            if not self._requested.is_set() and state == self._seen:
                 continue
-            self._asked.clear()
+            self._requested.clear()
             self._seen = state
             await self._reload()
 

@@ -100,7 +100,7 @@ class Model:
         """A prediction for each review. One without tokens is uncertain with score 0.5."""
         length = max(map(len, reviews), default=0)
         if length == 0:
-            return [_nothing(review) for review in reviews]
+            return [_empty_prediction(review) for review in reviews]
         ids = self.collate(reviews, length, padded_batch_size(len(reviews)))
         if not self.evidence_tokens:
             return [self._prediction(r, s, ()) for r, s in zip(reviews, self.forward(ids), strict=False)]
@@ -114,7 +114,7 @@ class Model:
     def _prediction(self, review: Encoded, found: Any, evidence: tuple[Weight, ...]) -> Prediction:
         """`found`: a column's score with two labels, otherwise its probabilities."""
         if not len(review):
-            return _nothing(review)
+            return _empty_prediction(review)
         if self._binary:
             label, score, confidence = self.labels.of_score(found), found, max(found, 1 - found)
         else:
@@ -129,7 +129,7 @@ class Model:
         return max(abs(v.score - score) for v, (_, score) in zip(predictions, golden, strict=True))
 
 
-def _nothing(review: Encoded) -> Prediction:
+def _empty_prediction(review: Encoded) -> Prediction:
     """The prediction for a review without tokens."""
     return Prediction(UNCERTAIN, 0.5, 0.5, len(review), review.truncated)
 

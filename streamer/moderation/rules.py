@@ -136,17 +136,17 @@ class _Test(NamedTuple):
     def holds(self, text: _Searched, group: str | None, values: Sequence[object]) -> bool:
         """Whether all conditions hold. Checks cheap conditions first, and the pattern last."""
         return (
-            (self.groups is None or (group is not None and self._is_of(group)))
-            and (self.field is None or self._is_there(values[self.field]))
+            (self.groups is None or (group is not None and self._group_matches(group)))
+            and (self.field is None or self._field_matches(values[self.field]))
             and (self.search is None or text.has(self.search))
         )
 
-    def _is_of(self, group: str) -> bool:
+    def _group_matches(self, group: str) -> bool:
         if (self.groups is not None and group in self.groups) or group.startswith(self.prefixes):
             return True
         return self.wildcards is not None and self.wildcards(group.encode(errors="replace")) is not None
 
-    def _is_there(self, value: object) -> bool:
+    def _field_matches(self, value: object) -> bool:
         if not self.equals:
             return value is not None
         return isinstance(value, str | int | float) and _typed(value) in self.equals

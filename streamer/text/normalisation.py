@@ -45,13 +45,13 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     # One line for each text: once white space is collapsed, no text contains a line break.
-    joined = _INVISIBLE.sub("", "\n".join([_collapsed(_marks_folded(_nfkc(text).lower())) for text in texts]))
+    joined = _INVISIBLE.sub("", "\n".join([_collapsed(_without_markup(_nfkc(text).lower())) for text in texts]))
     if not joined.isascii():
         joined = to_simplified()(joined)
     return [_collapsed(line) for line in _REPEAT.sub(r"\1\1\1", joined).split("\n")]
 
 
-def _marks_folded(text: str) -> str:
+def _without_markup(text: str) -> str:
     if "<" in text:
         text = _BREAK.sub(" ", text)
     if "http" in text or "www." in text:

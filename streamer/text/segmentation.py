@@ -133,18 +133,18 @@ def segment_all(texts: Sequence[str]) -> list[str]:
     No text may contain a line break.
     """
     joined = "\n".join([*texts, ""])
-    rest, kept = _doubtful(joined, texts)
+    rest, kept = _texts_to_check(joined, texts)
     if not rest:
         return _rjieba().cut(joined)
     tokens: list[str] = _rjieba().cut("\n".join([*kept, ""]))
-    return _filled_in(tokens, [segment(texts[number]) for number in rest], rest)
+    return _insert_tokens(tokens, [segment(texts[number]) for number in rest], rest)
 
 
-def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
+def _texts_to_check(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
     """The indices of the texts that rjieba may segment differently, and all texts with those emptied."""
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     kinds = _kinds()[np.minimum(points, 0x20000)]
-    positions = np.flatnonzero(_conspicuous(points, kinds))
+    positions = np.flatnonzero(_may_be_ambiguous(points, kinds))
     if not len(positions):
         return [], []
     ends = np.cumsum([len(text) + 1 for text in texts])
@@ -155,7 +155,7 @@ def _doubtful(joined: str, texts: Sequence[str]) -> tuple[list[int], list[str]]:
     return rest, kept
 
 
-def _conspicuous(points: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _may_be_ambiguous(points: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where a match of `_AMBIGUOUS` or `_MIXED_RUN` may begin: includes every match, and rarely anything else."""
     sign, in_run = (kinds & _SIGN).astype(bool), (kinds & _IN_RUN).astype(bool)
     found = (kinds & _BEYOND).astype(bool)
@@ -186,7 +186,7 @@ def _shifted(flags: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
     return moved
 
 
-def _filled_in(tokens: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[int]) -> list[str]:
+def _insert_tokens(tokens: Sequence[str], texts: Sequence[Sequence[str]], numbers: Sequence[int]) -> list[str]:
     """The tokens, with those of the texts with these indices inserted into their empty lines."""
     filled: list[str] = []
     begin = line = at = 0
