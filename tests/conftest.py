@@ -126,6 +126,14 @@ def _nothing_frozen() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
+@pytest.fixture
+def untraced_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that the test starts are not traced for coverage: for those that are timed, and those that are killed,
+    which lose what was traced."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One node, shared by the whole session: whatever is done to it must be undone."""

@@ -28,13 +28,13 @@ def test_the_samples_are_as_varied_as_promised() -> None:
 
 
 def test_it_labels_the_samples_and_ends() -> None:
-    """All of them, with a summary; most verdicts are what the samples' authors say."""
+    """All of them, with a summary; most labels are what the samples' authors say."""
     done = subprocess.run([*COMMAND, "--rows", "5"], capture_output=True, env=ENVIRONMENT, timeout=120)
     shown = done.stdout.decode()
     assert done.returncode == 0, shown + done.stderr.decode()
     assert len(re.findall(r"^(positive|negative|uncertain) +[01]\.\d{3} ", shown, re.MULTILINE)) == 5
     assert re.search(r"^labelled +260: ", shown, re.MULTILINE)
-    agreed, certain = map(int, re.search(r"(\d+) of (\d+) verdicts", shown).groups())  # type: ignore[union-attr]  # Or it fails.
+    agreed, certain = map(int, re.search(r"(\d+) of (\d+) labels", shown).groups())  # type: ignore[union-attr]  # Or it fails.
     assert agreed / certain > 0.7
     for figure in ("throughput", "latency", "padding efficiency"):
         assert re.search(rf"^{figure} +\d", shown, re.MULTILINE)

@@ -46,6 +46,11 @@ def _is_fast(item: pytest.Item) -> bool:
     return mark is not None and mode in (None, *(mark.args or (AT_LEAST_ONCE,)))
 
 
+@pytest.fixture(autouse=True)
+def _untraced(untraced_processes: None) -> None:
+    """Nearly all of them are killed."""
+
+
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     """The delivery mode."""

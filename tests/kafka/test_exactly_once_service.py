@@ -16,7 +16,11 @@ from tests.jobs import Job
 from tests.reading import Item
 from tests.workers import running
 
-pytestmark = [pytest.mark.requires("rebalancing", "storage", "transactions"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.requires("rebalancing", "storage", "transactions"),
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("untraced_processes"),
+]
 
 
 @pytest.fixture
@@ -55,14 +59,14 @@ async def by_aiokafka(bootstrap: str, topic: str, partitions: int) -> set[bytes]
 
 def test_killed_again_and_again_every_review_is_labelled_once(job: Job, tmp_path: Path) -> None:
     """By kill -9 in the middle of transactions, for results and dead letters, with both clients."""
-    produced = job.fill(12_000)
+    produced = job.fill(8_000)
     bad = job.put(Item(b"not json", key=f"user-{number}".encode()) for number in range(50))
-    for number in range(3):
+    for number in range(2):
         with running(job.environment, tmp_path / f"killed-{number}") as worker:
-            worker.wait_for(1_500)
+            worker.wait_for(1_000)
             worker.process.kill()
     with running(job.environment, tmp_path / "last") as worker:
-        results = job.results(12_000)
+        results = job.results(8_000)
         dead = job.dead_letters(50)
         assert worker.stop() == 0, worker.log
     check(produced, results).assert_clean()

@@ -17,7 +17,11 @@ from tests.jobs import Job
 from tests.reading import Item, committed, read_all
 from tests.workers import running
 
-pytestmark = [pytest.mark.requires("rebalancing", "storage", "transactions"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.requires("rebalancing", "storage", "transactions"),
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("untraced_processes"),
+]
 
 
 class TrendJob(Job):
