@@ -51,7 +51,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     chosen, mean = texts(options.reviews, options.mean_tokens, options.model)
     settings = load({"model": {"path": options.model}})
     model = load_model(settings)
-    thinking = predictor(model, settings)
+    served = predictor(model, settings)
     chain = Chain(providers(os.environ))
     with ExitStack() as resources:
         if options.no_broker:
@@ -67,9 +67,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             settings = load({"model": {"path": options.model}, **overrides})
             fill(cluster.bootstrap, given, items(chosen), timeout_s=options.timeout)
             records = read(settings, len(chosen))
-        way = Way.of(records, model, thinking, settings)
+        way = Way.of(records, model, served, settings)
         stages: dict[str, Stage] = {} if options.no_broker else kafka_stages(way, settings)
-        stages |= pure_stages(way, model, thinking, settings) | _infer_stages(way, model)
+        stages |= pure_stages(way, model, served, settings) | _infer_stages(way, model)
         taken = timed(stages, options.rounds)
     cores = int(describe()["cores"])
     return {

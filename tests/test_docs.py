@@ -56,7 +56,7 @@ ENCODER = Encoder(
     review_topic="held",
 )
 RECORD = Record("reviews", 2, 41, 7, b"k", b'{"text":"a"}', (("mine", b"1"),))
-VERDICT = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
+PREDICTION = Prediction("negative", 0.1, 0.9, 1, False, (Weight("a", -2.2),))
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
@@ -102,7 +102,7 @@ def test_the_generator_is_a_script(tmp_path: Path) -> None:
 
 def event(**changes: Any) -> dict[str, Any]:
     """A result as the encoder makes it, with changes; None takes a field away."""
-    made = ENCODER.event(Review(RECORD, "a", "r1", 7, None), VERDICT, "2026-11-21T08:15:30.250Z")
+    made = ENCODER.event(Review(RECORD, "a", "r1", 7, None), PREDICTION, "2026-11-21T08:15:30.250Z")
     value: dict[str, Any] = {**made, "input": {"text": "a"}, **changes}
     return {name: content for name, content in value.items() if name not in changes or content is not None}
 
@@ -228,7 +228,7 @@ def check(document: dict[str, Any], name: str, value: Any) -> None:
 
 def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> None:
     """Payloads and headers of results, tombstones and dead letters."""
-    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7).message
+    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), PREDICTION, 7).message
     check(document, "LabelledReview", json.loads(labelled.value or b""))
     check(document, "ResultHeaders", _text(labelled.headers))
     tombstone = ENCODER.tombstone(Tombstone(RECORD), 7).message
@@ -237,7 +237,7 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
     for reason in Reason:
         dead = ENCODER.dead_letter(DeadLetter(RECORD, reason, "why"), 7).message
         check(document, "DeadLetterHeaders", _text(dead.headers))
-    held = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7, RuleResult("block", "a"))
+    held = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), PREDICTION, 7, RuleResult("block", "a"))
     assert [message.topic for message in held.messages] == ["out", "held"]
     for message in held.messages:
         check(document, "LabelledReview", json.loads(message.value or b""))
@@ -251,7 +251,7 @@ def test_what_is_published_is_as_the_document_says(document: dict[str, Any]) -> 
 def test_the_headers_are_those_that_are_written(document: dict[str, Any]) -> None:
     """All of them and no others, but for the record's own; the reasons are a closed set."""
     schemas = document["components"]["schemas"]
-    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), VERDICT, 7).message
+    labelled = ENCODER.labelled(Review(RECORD, "a", "r1", 7, None), PREDICTION, 7).message
     dead = ENCODER.dead_letter(DeadLetter(RECORD, Reason.NOT_JSON, "why"), 7).message
     for name, message in (("ResultHeaders", labelled), ("DeadLetterHeaders", dead)):
         assert (

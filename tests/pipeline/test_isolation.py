@@ -16,7 +16,7 @@ def review(token: str) -> Encoded:
 
 
 GOOD, OTHER, BAD = review("good"), review("other"), review("bad")
-VERDICT = Prediction("positive", 0.9, 0.9, 1, False)
+PREDICTION = Prediction("positive", 0.9, 0.9, 1, False)
 
 
 class Model:
@@ -30,20 +30,20 @@ class Model:
         self.asked.append(len(reviews))
         if self.hated & set(reviews):
             raise RuntimeError("index out of range")
-        return [VERDICT for _ in reviews]
+        return [PREDICTION for _ in reviews]
 
 
 def test_a_batch_that_succeeds_is_judged_once() -> None:
     """Nothing is asked twice."""
     model = Model()
-    assert IsolatingPredictor(model)([GOOD, OTHER]) == [VERDICT, VERDICT]
+    assert IsolatingPredictor(model)([GOOD, OTHER]) == [PREDICTION, PREDICTION]
     assert model.asked == [2]
 
 
 def test_one_text_that_fails_does_not_fail_the_others() -> None:
     """Each in its place."""
     predictions = IsolatingPredictor(Model(BAD))([GOOD, BAD, OTHER])
-    assert (predictions[0], predictions[2]) == (VERDICT, VERDICT)
+    assert (predictions[0], predictions[2]) == (PREDICTION, PREDICTION)
     assert isinstance(predictions[1], RuntimeError)
 
 

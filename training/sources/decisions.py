@@ -177,15 +177,16 @@ async def _read_topic() -> bytes:
     """The whole verdict topic, in lines that `read_export` reads. Raises DataError."""
     # Imported here: training without decisions needs no Kafka.
     from streamer.kafka import KafkaFault, TopicMissing, TopicReader
-    from streamer.settings import SettingsError, load
+    from streamer.settings import SettingsError, load, warn_of_old_names
 
     lines: list[bytes] = []
     try:
         settings = load()
-        async with TopicReader(settings.kafka, settings.verdict_topic, start="beginning") as tail:
-            ends = await tail.ends()
-            while any(at < ends[partition] for partition, at in (await tail.positions()).items()):
-                for record in await tail.poll(_POLL_SECONDS):
+        warn_of_old_names()
+        async with TopicReader(settings.kafka, settings.verdict_topic, start="beginning") as reader:
+            ends = await reader.ends()
+            while any(at < ends[partition] for partition, at in (await reader.positions()).items()):
+                for record in await reader.poll(_POLL_SECONDS):
                     key = (record.key or b"").decode(errors="replace")
                     payload = None if record.value is None else record.value.decode(errors="replace")
                     lines.append(json.dumps({"key": key, "payload": payload}, ensure_ascii=False).encode())

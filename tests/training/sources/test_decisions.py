@@ -22,7 +22,7 @@ from training.cli import main
 from training.labels import NEGATIVE, POSITIVE
 from training.overrides import read_recipe
 from training.recipe import Recipe, RecipeError
-from training.sources.decisions import with_decisions
+from training.sources.decisions import _read_topic, with_decisions
 from training.sources.reviews import Review, read_reviews
 from training.sources.tables import DataError
 
@@ -175,6 +175,16 @@ def topic(cluster: Cluster, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("STREAMER_KAFKA__BOOTSTRAP_SERVERS", cluster.bootstrap)
     monkeypatch.setenv("STREAMER_MODERATION__VERDICT_TOPIC", name)
     return name
+
+
+def test_a_setting_under_an_old_name_is_warned_of(
+    topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here too: training reads the service's settings without its command line."""
+    monkeypatch.setattr("streamer.settings.deprecated._warned", set())
+    monkeypatch.setenv("STREAMER_DRAIN_TIMEOUT_MS", "1234")
+    assert asyncio.run(_read_topic()) == b""
+    assert [message for message in caplog.messages if "STREAMER_PIPELINE__DRAIN_TIMEOUT_MS" in message] != []
 
 
 def test_what_was_decided_in_kafka_is_trained_on(cluster: Cluster, topic: str, tmp_path: Path) -> None:
