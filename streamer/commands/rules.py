@@ -19,7 +19,7 @@ from streamer.files.source import open_source, overrides_for_rows
 from streamer.files.tables import FileError
 from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
-from streamer.observe.terminal import printable
+from streamer.printable import spaced
 from streamer.service.offline import label_all
 from streamer.settings import ModerationSettings, SettingsError, load
 
@@ -172,5 +172,5 @@ class RuleDryRun:
 
 
 def _example_line(example: Example) -> Text:
-    text = " ".join(printable(example.text).split())
+    text = " ".join(spaced(example.text).split())
     return Text(f"  {example.label:<9} {example.score:.3f}  {text}", no_wrap=True, overflow="ellipsis")

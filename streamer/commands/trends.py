@@ -19,7 +19,8 @@ from streamer.formats.cloudevents import cloudevent_headers
 from streamer.formats.times import rfc3339
 from streamer.kafka import Publisher, TopicReader
 from streamer.models.artefact import known_labels
-from streamer.observe.terminal import printable, until_signal
+from streamer.observe.terminal import until_signal
+from streamer.printable import spaced
 from streamer.settings import Settings
 from streamer.trends import ALERT_TYPE, Alert, Change, Trends, Window, trends_of
 
@@ -177,7 +178,7 @@ def _table(trends: Trends, title: str, changes: Sequence[Change]) -> Table:
             f"{change.change:+.1f}",
             _percent(window.share(trends.watched)),
         )
-        table.add_row(Text(printable(change.group)), *numbers, "" if mean is None else f"{mean:.3f}")
+        table.add_row(Text(spaced(change.group)), *numbers, "" if mean is None else f"{mean:.3f}")
     return table
 
 
@@ -190,7 +191,7 @@ def _percent(share: float | None) -> str:
 
 
 def _describe(alert: Alert) -> str:
-    who = "all reviews" if alert.group is None else printable(alert.group)
+    who = "all reviews" if alert.group is None else spaced(alert.group)
     where = "back within" if alert.direction == "back" else alert.direction
     at = rfc3339(1000 * alert.window.start)
-    return f"{at} {who}: {alert.share:.0%} {printable(alert.label)}, {where} {alert.low:.0%} to {alert.high:.0%}"
+    return f"{at} {who}: {alert.share:.0%} {spaced(alert.label)}, {where} {alert.low:.0%} to {alert.high:.0%}"

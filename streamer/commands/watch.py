@@ -18,7 +18,8 @@ from streamer.formats.result import read_result
 from streamer.kafka import TopicReader
 from streamer.labels import joined, watched
 from streamer.models.artefact import known_labels
-from streamer.observe.terminal import label_colours, printable, until_signal
+from streamer.observe.terminal import label_colours, until_signal
+from streamer.printable import spaced
 from streamer.settings import Settings
 
 _POLL_SECONDS = 0.25
@@ -68,7 +69,7 @@ def result_line(record: Record) -> ResultLine | None:
     if event is None:
         return None
     about = " ".join(token for token, _ in event.evidence) or event.id or record.identity
-    return ResultLine(printable(event.label), event.score, printable(event.group or ""), printable(about), _at(record))
+    return ResultLine(spaced(event.label), event.score, spaced(event.group or ""), spaced(about), _at(record))
 
 
 def _at(record: Record) -> float:

@@ -24,8 +24,9 @@ from streamer.labels import UNCERTAIN, LabelSet
 from streamer.models.torchscript import Model
 from streamer.observe.metrics import Metrics
 from streamer.observe.quantile import histogram_quantile
-from streamer.observe.terminal import label_colours, printable
+from streamer.observe.terminal import label_colours
 from streamer.pipeline.pipeline import Pipeline
+from streamer.printable import spaced
 from streamer.service.build import load_model
 from streamer.service.worker import work
 from streamer.settings import Settings, load
@@ -164,7 +165,7 @@ class _Screen:
 def _line(result: Result, text: str, colour: str) -> Table:
     """One result: label, score, the beginning of the text, and the tokens with the largest weights."""
     tokens = [
-        f"[{'green' if weight > 0 else 'red'}]{escape(printable(token))}[/] {weight:+.1f}"
+        f"[{'green' if weight > 0 else 'red'}]{escape(spaced(token))}[/] {weight:+.1f}"
         for token, weight in result.evidence[:3]
     ]
     table = Table.grid(padding=(0, 1), expand=True)
@@ -173,7 +174,7 @@ def _line(result: Result, text: str, colour: str) -> Table:
     for share in (3, 2):
         table.add_column(ratio=share, no_wrap=True, overflow="ellipsis")
     label = f"[{colour}]{result.label}[/]"
-    table.add_row(label, f"{result.score:.3f}", Text(printable(text[:_SHOWN_CHARACTERS])), "  ".join(tokens))
+    table.add_row(label, f"{result.score:.3f}", Text(spaced(text[:_SHOWN_CHARACTERS])), "  ".join(tokens))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Shared by commands with terminal output: text that is safe to print, label colours, and signal handling."""
+"""Shared by commands with terminal output: label colours and signal handling."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import signal
 from collections.abc import Iterator, Sequence
 
 from streamer.labels import UNCERTAIN
-
-
-def printable(text: str) -> str:
-    """The text with control and format characters, which a terminal would interpret, replaced by spaces."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def label_colours(columns: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Text that is safe to print, and a clean end at a signal."""
+"""A clean end at a signal."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ import signal
 
 import pytest
 
-from streamer.observe.terminal import printable, until_signal
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("好看 emoji 😀 é", "好看 emoji 😀 é"),
-        ("\x1b[31mred\x1b[0m\r\n", " [31mred [0m  "),
-        ("\x9b1m \x7f \u202eabc\u2028", " 1m    abc "),
-    ],
-)
-def test_what_a_terminal_acts_upon_becomes_a_space(text: str, shown: str) -> None:
-    """C0, C1, and what turns the direction of writing."""
-    assert printable(text) == shown
+from streamer.observe.terminal import until_signal
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
