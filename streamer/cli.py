@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Annotated, Any
 import typer
 
 from streamer import __version__
-from streamer.commands.exit_codes import errors_as_exit_codes, run_command
+from streamer.commands.exit_codes import Exit, errors_as_exit_codes, run_command
 from streamer.events import Reason
 from streamer.observe import logs
+from streamer.printable import printable_lines, why_not_a_path, without_credentials
 from streamer.settings import CONFIG_VARIABLE, Settings, load, warn_of_old_names
 
 app = typer.Typer(
@@ -32,7 +34,17 @@ app.add_typer(dlq, name="dlq")
 rules = typer.Typer(help="Work with moderation rules.", no_args_is_help=True)
 app.add_typer(rules, name="rules")
 
-TableFile = Annotated[str, typer.Argument(metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")]
+
+def _path(value: Any) -> Any:
+    """Refuse what cannot be a path, without quoting it: it may be a key."""
+    if value is not None and (reason := why_not_a_path(value)) is not None:
+        raise typer.BadParameter(reason)
+    return value
+
+
+TableFile = Annotated[
+    str, typer.Argument(callback=_path, metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")
+]
 Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not show it.")]
 TextColumn = Annotated[str, typer.Option(help="Column, or dotted path, of the text.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -48,6 +60,10 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # A bug. Its message may quote a name from outside.
+        lines = "".join(traceback.format_exception(error))
+        print(printable_lines(without_credentials(lines)), end="", file=sys.stderr)
+        sys.exit(int(Exit.BUG))
 
 
 def _version(shown: bool) -> None:
@@ -58,7 +74,9 @@ def _version(shown: bool) -> None:
 
 @app.callback()
 def options(
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.", envvar=CONFIG_VARIABLE)] = None,
+    config: Annotated[
+        Path | None, typer.Option(callback=_path, help="TOML file of settings.", envvar=CONFIG_VARIABLE)
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version)] = False,
 ) -> None:
     """Labels reviews from Kafka with sentiment."""
@@ -68,7 +86,9 @@ def options(
 
 @app.command()
 def demo(
-    input: Annotated[str | None, typer.Option(help="Your own csv or jsonl instead of the samples.")] = None,
+    input: Annotated[
+        str | None, typer.Option(callback=_path, help="Your own csv or jsonl instead of the samples.")
+    ] = None,
     text_column: TextColumn = "text",
     rows: Annotated[int, typer.Option(min=0, help="How many results to show.")] = 40,
     keep: Annotated[bool, typer.Option("--keep", help="Keep running until Ctrl-C.")] = False,
@@ -98,7 +118,7 @@ def run(
 def label(
     file: TableFile,
     text_column: TextColumn = "text",
-    output: Annotated[str, typer.Option(help="JSON lines; - is standard output.")] = "-",
+    output: Annotated[str, typer.Option(callback=_path, help="JSON lines; - is standard output.")] = "-",
     format: Format = None,
 ) -> None:
     """Label a file without Kafka: one JSON line per row, in order."""
@@ -122,7 +142,7 @@ def check(
 
 @app.command()
 def produce(
-    file: Annotated[str, typer.Argument(help="csv or jsonl, also .gz; - is standard input.")],
+    file: Annotated[str, typer.Argument(callback=_path, help="csv or jsonl, also .gz; - is standard input.")],
     rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as possible.")] = 0.0,
     key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text; by default input.text_field.")] = None,
@@ -186,9 +206,11 @@ def plan(
     utilisation: Annotated[float, typer.Option(help="Largest utilisation of a worker, up to 1.")] = 0.7,
     headroom: Annotated[float, typer.Option(help="Partitions for this many times the workers.")] = 2.0,
     replication: Annotated[int, typer.Option(help="Replicas of the topics.")] = 3,
-    profile: Annotated[Path | None, typer.Option(help="Profile file that was measured elsewhere.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(callback=_path, help="Profile file that was measured elsewhere.")
+    ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this host, without Kafka.")] = False,
-    save: Annotated[Path | None, typer.Option(help="File to save the profile of --measure to.")] = None,
+    save: Annotated[Path | None, typer.Option(callback=_path, help="File to save the profile of --measure to.")] = None,
     json: AsJson = False,
 ) -> None:
     """Compute the workers, cores, partitions and bytes for a rate of reviews, and the expected latency."""
@@ -217,7 +239,9 @@ def replay(
 @rules.command("test")
 def test_rules(
     file: TableFile,
-    rules: Annotated[Path | None, typer.Option(help="TOML file of rules; by default those of the settings.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(callback=_path, help="TOML file of rules; by default those of the settings.")
+    ] = None,
     text_column: TextColumn = "text",
     show: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 0,
     json: AsJson = False,

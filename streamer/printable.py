@@ -14,7 +14,7 @@ _PATH_BYTES, _NAME_BYTES = 4095, 255  # Linux's PATH_MAX without its NUL, and NA
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
 _DER = ("MII", "LS0tLS1CRUdJTi")  # How keys and certificates begin in base64: DER, and PEM that was encoded again.
-_CREDENTIALS = re.compile(r"(?<=//)[^/?#\s]*@|(?<![^\s,])[^\s,/@:]+:[^\s,/]*@")
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")
 
 
 def printable(text: str, limit: int | None = _SHOWN_CHARACTERS) -> str:
@@ -66,16 +66,18 @@ def shown_path(path: str | os.PathLike[str]) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """The text without the user and password of the URLs and addresses in it: `https://user:password@host/`.
+    """The text without the user and password of the URLs in it: `https://user:password@host/`.
 
-    Of a list of addresses it may leave out more, since a password may hold a comma or an `@`.
+    It may leave out more, since a password may hold any character: all from `://` to the last `@` before a space.
     """
     return _CREDENTIALS.sub("", text)
 
 
 def reason_of(error: OSError) -> str:
     """Why a file could not be used, in the operating system's words and without the file's name."""
-    return error.strerror or type(error).__name__
+    if error.strerror or error.filename:
+        return error.strerror or type(error).__name__
+    return printable(str(error)) or type(error).__name__
 
 
 def _escape(character: str) -> str:

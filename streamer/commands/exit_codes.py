@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from enum import IntEnum
 from typing import Any, NoReturn
 
+from streamer.printable import printable_lines, without_credentials
 from streamer.settings import SettingsError
 
 
@@ -86,6 +87,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _end(code: Exit, message: str) -> NoReturn:
-    for line in message.splitlines():
+    for line in printable_lines(without_credentials(message)).split("\n"):
         print(f"streamer: {line}", file=sys.stderr)
     sys.exit(int(code))

@@ -14,6 +14,7 @@ from streamer.planning.plan import Request, plan
 from streamer.planning.profile import Profile
 from streamer.planning.profiles import ProfileError
 from streamer.planning.table import as_json, show
+from streamer.printable import shown_path
 from streamer.settings import Settings
 
 __all__ = ["ProfileSource", "Request", "print_plan"]
@@ -59,7 +60,7 @@ def _profile(source: ProfileSource, settings: Callable[[], Settings], mean_token
         return profiles.stored("cuda" if source.device == "cuda" else "cpu")
     profile = profiles.read(source.file)
     if source.device not in ("auto", profile.device):
-        raise ProfileError(f"{source.file}: measured on {profile.device}, not on {source.device}")
+        raise ProfileError(f"{shown_path(source.file)}: measured on {profile.device}, not on {source.device}")
     return profile
 
 

@@ -14,6 +14,7 @@ from streamer.events import Message, Reason, Record, TopicPartition
 from streamer.formats.dead_letters import original
 from streamer.kafka import Publisher, TopicReader
 from streamer.observe.progress_bar import progress_bar
+from streamer.printable import printable
 from streamer.settings import Settings
 
 GROUP_SUFFIX = ".dlq-replay"
@@ -130,7 +131,7 @@ async def _replay(
 
 def _print(console: Console, replayed: Counter[str], skipped: int) -> None:
     for reason, count in replayed.most_common():
-        console.out(f"{count:8} {reason}", highlight=False)
+        console.out(f"{count:8} {printable(reason, 80)}", highlight=False)
     if skipped:
         console.out(f"{skipped:8} skipped", highlight=False)
 

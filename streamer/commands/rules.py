@@ -19,7 +19,7 @@ from streamer.files.source import open_source, overrides_for_rows
 from streamer.files.tables import FileError
 from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
-from streamer.printable import spaced
+from streamer.printable import printable, reason_of, shown_path, spaced
 from streamer.service.offline import label_all
 from streamer.settings import ModerationSettings, SettingsError, load
 
@@ -55,11 +55,11 @@ def _moderation_section(path: Path) -> dict[str, Any]:
     try:
         section = tomllib.loads(path.read_text(encoding="utf-8")).get("moderation")
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from None
+        raise FileError(f"{shown_path(path)}: {reason_of(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: not TOML: {error}") from None
+        raise FileError(f"{shown_path(path)}: not TOML: {printable(str(error))}") from None
     if not isinstance(section, dict) or not section.get("rules"):
-        raise FileError(f"{path}: has no [[moderation.rules]]")
+        raise FileError(f"{shown_path(path)}: has no [[moderation.rules]]")
     # The default of the service's settings does not belong to the tested rules.
     return {"default": "allow"} | section
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 from streamer.events import DeadLetter, Headers, Message
+from streamer.printable import printable
 
 _PREFIX = "dlq."
+_DETAIL_CHARACTERS = 500
 
 
 def dead_letter_message(letter: DeadLetter, topic: str, group_id: str, now: int) -> Message:
@@ -17,7 +19,7 @@ def dead_letter_message(letter: DeadLetter, topic: str, group_id: str, now: int)
     record = letter.record
     added = {
         "dlq.reason": letter.reason.value,
-        "dlq.detail": letter.detail,
+        "dlq.detail": printable(letter.detail, _DETAIL_CHARACTERS),
         "dlq.topic": record.topic,
         "dlq.partition": record.partition,
         "dlq.offset": record.offset,

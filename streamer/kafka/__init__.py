@@ -12,7 +12,7 @@
 | topic_reader | reads a topic without a consumer group, forwards or backwards |
 | cluster | requests to the cluster about topics and permissions; creates topics |
 | check | the checks of `streamer check` |
-| security | TLS and SASL |
+| security, tls | TLS and SASL; the SSL context |
 | protocol | requests in versions that aiokafka lacks |
 | patches | every workaround for aiokafka |
 | errors | cluster errors that stop the service |

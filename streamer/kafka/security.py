@@ -7,19 +7,18 @@ import base64
 import http.client
 import math
 import re
-import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import orjson
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 
-from streamer.settings import KafkaSettings, SecuritySettings, SettingsError
+from streamer.kafka.tls import ssl_context
+from streamer.settings import KafkaSettings
 
 _TOKEN_TIMEOUT_SECONDS = 10
 # A new token is requested this long before the old one expires.
@@ -111,7 +110,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         "security_protocol": security.protocol,
     }
     if security.protocol in ("SSL", "SASL_SSL"):
-        options["ssl_context"] = _ssl_context(security)
+        options["ssl_context"] = ssl_context(security)
     if security.protocol.startswith("SASL") and security.username is not None and security.password is not None:
         options["sasl_mechanism"] = security.mechanism
         secret = security.password.get_secret_value()
@@ -122,30 +121,3 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         else:
             options |= {"sasl_plain_username": security.username, "sasl_plain_password": secret}
     return options
-
-
-def _ssl_context(security: SecuritySettings) -> ssl.SSLContext:
-    for name in ("ca_file", "cert_file", "key_file"):
-        _require_readable(name, getattr(security, name))
-    setting = f"kafka.security.ca_file {security.ca_file}"
-    try:
-        context = ssl.create_default_context(cafile=security.ca_file)
-        context.check_hostname = security.check_hostname
-        if security.cert_file is not None:
-            setting = f"kafka.security.cert_file {security.cert_file}, key_file {security.key_file}, key_password"
-            password = security.key_password.get_secret_value() if security.key_password else None
-            # An empty password instead of none, or OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(security.cert_file, security.key_file, password=password or "")
-    except ssl.SSLError as error:
-        reason = error.reason.replace("_", " ").lower() if error.reason else "not in PEM, or the password is another"
-        raise SettingsError(f"{setting}: {reason}") from None
-    return context
-
-
-def _require_readable(name: str, path: Path | None) -> None:
-    """Raises SettingsError with the setting's name: OpenSSL does not say which file it cannot read."""
-    try:
-        if path is not None:
-            path.open("rb").close()
-    except OSError as error:
-        raise SettingsError(f"kafka.security.{name} {path}: {error.strerror}") from None

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamer.labels import LABEL_NAME, AbstentionBand, LabelSet
+from streamer.printable import printable, reason_of, shown_path
+from streamer.settings.words import in_words, location
 from streamer.text import NORMALISATION, Vocabulary
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,20 @@ class ModelError(Exception):
     """The artefact is refused. The message names the file and gives the reason."""
 
 
-_PRINTABLE = r"^[!-~](?:[ -~]{0,98}[!-~])?$"  # For logs and metrics.
+_PRINTABLE = re.compile(r"[!-~](?:[ -~]{0,98}[!-~])?")  # For logs and metrics.
+_LABEL = re.compile(LABEL_NAME)
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def _matches(pattern: re.Pattern[str], otherwise: str) -> AfterValidator:
+    """A validator that raises ValueError with the words `otherwise`."""
+
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(otherwise)
+        return text
+
+    return AfterValidator(check)
 
 
 class _Tokeniser(BaseModel):
@@ -53,7 +69,15 @@ class _Threshold(BaseModel):
     threshold: Annotated[float, Field(ge=0, le=1)]
 
 
-_LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
+_LabelName = Annotated[
+    str, _matches(_LABEL, "a label has 1 to 100 characters, and none but letters, digits, '_', '.' and '-'")
+]
+_Name = Annotated[
+    str, _matches(_PRINTABLE, "must have 1 to 100 printable characters of ASCII, the outer ones no blanks")
+]
+_FileName = Annotated[
+    str, _matches(_FILE, "the name of a file has no characters but ASCII letters, digits, '_', '-' and inner '.'")
+]
 
 
 class Manifest(BaseModel):
@@ -66,14 +90,14 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     format: int
-    name: Annotated[str, Field(pattern=_PRINTABLE)]
-    version: Annotated[str, Field(pattern=_PRINTABLE)]
+    name: _Name
+    version: _Name
     labels: Annotated[tuple[_LabelName, ...], Field(min_length=2, max_length=100)]
     values: tuple[float, ...] | None = None
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
     tokeniser: _Tokeniser
     uncertain: _Band | _Threshold
-    sha256: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")], str]
+    sha256: dict[_FileName, str]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -112,23 +136,23 @@ def read_artefact(directory: Path, pin: str | None = None) -> Artefact:
     """
     manifest = read_manifest(directory, pin)
     if missing := [name for name in _REQUIRED if name not in manifest.sha256]:
-        raise ModelError(f"{directory}: manifest.json names no sha256 for {', '.join(missing)}")
+        raise ModelError(f"{shown_path(directory)}: manifest.json names no sha256 for {', '.join(missing)}")
     files = {name: _read(directory / name) for name in manifest.sha256}
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != manifest.sha256[name]:
-            raise ModelError(f"{directory / name}: damaged or changed, its sha256 is not the manifest's")
+            raise ModelError(f"{shown_path(directory / name)}: damaged or changed, its sha256 is not the manifest's")
     try:
         lines = files["vocabulary.txt"].decode().removesuffix("\n").split("\n")
         vocabulary = Vocabulary(lines)
     except ValueError as error:
-        raise ModelError(f"{directory / 'vocabulary.txt'}: {error}") from None
+        raise ModelError(f"{shown_path(directory / 'vocabulary.txt')}: {error}") from None
     try:
         pairs = [(item["text"], item["score"]) for item in orjson.loads(files["golden.json"])]
         golden = tuple((str(text), float(score)) for text, score in pairs)
     except (ValueError, KeyError, TypeError):
-        raise ModelError(f"{directory / 'golden.json'}: not a list of texts with scores") from None
+        raise ModelError(f"{shown_path(directory / 'golden.json')}: not a list of texts with scores") from None
     if not golden:
-        raise ModelError(f"{directory / 'golden.json'}: no golden texts to test the model with")
+        raise ModelError(f"{shown_path(directory / 'golden.json')}: no golden texts to test the model with")
     return Artefact(directory, manifest, vocabulary, golden, files["model.pt"])
 
 
@@ -149,12 +173,12 @@ def _read(path: Path) -> bytes:
         found = path.stat()
         # Reading a pipe would block, and reading a device might never end.
         if not stat.S_ISREG(found.st_mode):
-            raise ModelError(f"{path}: not a file")
+            raise ModelError(f"{shown_path(path)}: not a file")
         if found.st_size > _LARGEST_BYTES:
-            raise ModelError(f"{path}: {found.st_size} bytes, at most {_LARGEST_BYTES}")
+            raise ModelError(f"{shown_path(path)}: {found.st_size} bytes, at most {_LARGEST_BYTES}")
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
+        raise ModelError(f"{shown_path(path)}: {reason_of(error)}") from None
 
 
 def read_manifest(directory: Path, pin: str | None = None) -> Manifest:
@@ -162,19 +186,19 @@ def read_manifest(directory: Path, pin: str | None = None) -> Manifest:
     path = directory / "manifest.json"
     written = _read(path)
     if pin is not None and hashlib.sha256(written).hexdigest() != pin.lower():
-        raise ModelError(f"{path}: not the one that model.sha256 names")
+        raise ModelError(f"{shown_path(path)}: not the one that model.sha256 names")
     try:
         content = orjson.loads(written)
         if isinstance(content, dict) and content.get("format") != FORMAT:
-            raise ModelError(f"{path}: format {content.get('format')!r}, this version reads format {FORMAT}")
+            found = printable(repr(content.get("format")), 20)
+            raise ModelError(f"{shown_path(path)}: format {found}, this version reads format {FORMAT}")
         manifest = Manifest.model_validate(content)
     except orjson.JSONDecodeError as error:
-        raise ModelError(f"{path}: not JSON: {error}") from None
+        raise ModelError(f"{shown_path(path)}: not JSON: {error}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors())
-        raise ModelError(f"{path}: {wrong}") from None
+        wrong = "; ".join(f"{'.'.join(location(e)) or 'manifest'}: {in_words(e)}" for e in error.errors())
+        raise ModelError(f"{shown_path(path)}: {wrong}") from None
     if manifest.tokeniser.normalisation != NORMALISATION:
-        raise ModelError(
-            f"{path}: trained with normalisation {manifest.tokeniser.normalisation}, this version has {NORMALISATION}"
-        )
+        trained = manifest.tokeniser.normalisation
+        raise ModelError(f"{shown_path(path)}: trained with normalisation {trained}, this version has {NORMALISATION}")
     return manifest

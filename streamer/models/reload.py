@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamer.models.artefact import BUNDLED, Manifest, ModelError
 from streamer.ports import ModelObserver
+from streamer.printable import shown_path
 from streamer.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Reloader:
         old = self._serving
         if (new.name, new.version) == (old.name, old.version) and new != old:
             raise ModelError(
-                f"{self._manifest}: another model under the name and version of the one that serves: "
+                f"{shown_path(self._manifest)}: another model under the name and version of the one that serves: "
                 "give it a version of its own"
             )
 

@@ -27,6 +27,7 @@ from streamer.events import Prediction, Weight
 from streamer.labels import UNCERTAIN
 from streamer.models.artefact import Artefact, ModelError, read_artefact
 from streamer.models.cost_table import padded_batch_size
+from streamer.printable import shown_path
 from streamer.text import Encoded, warm_up
 
 _ID_BYTES = 8
@@ -67,9 +68,9 @@ class Model:
                 load_script: Any = torch.jit.load
                 module = load_script(io.BytesIO(artefact.script), map_location="cpu")
             except (RuntimeError, ValueError) as error:
-                raise ModelError(f"{path}: not a TorchScript model: {str(error).splitlines()[0]}") from None
+                raise ModelError(f"{shown_path(path)}: not a TorchScript model: {str(error).splitlines()[0]}") from None
         if not hasattr(module, "explain"):
-            raise ModelError(f"{path}: the model has no explain method")
+            raise ModelError(f"{shown_path(path)}: the model has no explain method")
         self._module: Any = module.to(torch.float32).to(dtype=_DTYPES[precision], device=device).eval()
 
     def collate(self, reviews: Sequence[Encoded], length: int, size: int) -> torch.Tensor:
@@ -181,7 +182,7 @@ def load(
         if difference <= _TOLERANCE[form]:
             return model
         refused.append(f"in {form} on {where} a golden text's score is off by {difference:.3f}")
-    raise ModelError(f"{directory}: the model does not give its golden scores: {'; '.join(refused)}")
+    raise ModelError(f"{shown_path(directory)}: the model does not give its golden scores: {'; '.join(refused)}")
 
 
 def _forms(device: str) -> tuple[Precision, ...]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
+
+from streamer.printable import printable, printable_lines, without_credentials
 
 # While a broker is unreachable, each of aiokafka's tasks logs it many times a second.
 _EVERY_SECONDS = 10.0
@@ -16,7 +19,7 @@ _REMEMBERED = 256  # Message templates.
 def set_up(level: str, form: str) -> None:
     """Log messages of at least `level`; `form` is `text` or `json`."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    text = _TextLines("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if form == "json" else text)
     # On the handler, not on the logger aiokafka: a logger's filters do not apply to its children.
     handler.addFilter(RateLimitFilter("aiokafka"))
@@ -24,24 +27,45 @@ def set_up(level: str, form: str) -> None:
     # aiokafka logs whole messages at DEBUG; uvicorn logs its start and stop at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    # The first logs every attempt to reach a collector; the second quotes headers that are not a trace context.
-    for chatty in ("opentelemetry.exporter", "opentelemetry.trace"):
+    # The first logs every attempt to reach a collector; the second quotes headers that are not a trace context, and the
+    # third those of OTEL_EXPORTER_OTLP_HEADERS, which hold credentials.
+    for chatty in ("opentelemetry.exporter", "opentelemetry.trace", "opentelemetry.util.re"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     # It logs out-of-range offsets, which mean that records are lost, at INFO only.
     logging.getLogger("aiokafka.consumer.fetcher").setLevel(level)
 
 
-class _JsonLines(logging.Formatter):
+class _Printable(logging.Formatter):
+    """Makes printable what was filled into a message, and leaves credentials out of URLs; tracebacks stay lines."""
+
+    def formatException(self, ei: Any) -> str:  # The standard library's name.
+        return printable_lines(without_credentials(super().formatException(ei)))
+
+    def formatStack(self, stack_info: str) -> str:  # As above.
+        return printable_lines(super().formatStack(stack_info))
+
+
+class _TextLines(_Printable):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # As above.
+        record.message = _shown(record.message)
+        return super().formatMessage(record)
+
+
+class _JsonLines(_Printable):
     def format(self, record: logging.LogRecord) -> str:
         fields = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _shown(record.getMessage()),
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(fields).decode()
+
+
+def _shown(message: str) -> str:
+    return printable(without_credentials(message), None)
 
 
 @dataclass(slots=True)

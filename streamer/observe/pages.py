@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from streamer.printable import printable, reason_of, without_credentials
+
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +33,9 @@ def application(
 
     async def ready(request: Request) -> Response:
         reason = not_ready_reason()
-        return PlainTextResponse("ready\n") if reason is None else PlainTextResponse(f"{reason}\n", 503)
+        if reason is None:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse(f"{printable(without_credentials(reason), None)}\n", 503)
 
     async def scrape(request: Request) -> Response:
         return Response(metrics(), media_type=content_type)
@@ -61,8 +65,9 @@ async def serve(app: Starlette, host: str, port: int, section: str = "http") -> 
         try:
             listener.bind((host, port))
             listener.listen()  # Before the port is announced, so that early clients wait instead of being refused.
-        except OSError as error:
-            raise AddressInUse(f"{section}.host {host}, {section}.port {port}: {error.strerror or error}") from None
+        except (OSError, UnicodeError) as error:  # The latter of a host that cannot be a name.
+            reason = reason_of(error) if isinstance(error, OSError) else "not the name or the address of a host"
+            raise AddressInUse(f"{section}.host {printable(host)}, {section}.port {port}: {reason}") from None
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt, SecretStr, StringConstraints
 
-from streamer.settings.fields import Section
+from streamer.settings.fields import Section, split_url
 
 
 def _worker_url(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split_url(url, "a worker's address")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a worker is an http or https URL, as in http://127.0.0.1:8080")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a worker's address must not hold a user or a password: its pages ask for none")
     return url.rstrip("/")
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from streamer.settings.fields import Section
+from streamer.settings import pem
+from streamer.settings.addresses import normalise_addresses
+from streamer.settings.fields import FilePath, Section, split_url
 
 _LOOPBACK = tuple(("http", host) for host in ("localhost", "127.0.0.1", "::1"))
 
@@ -16,12 +25,18 @@ _LOOPBACK = tuple(("http", host) for host in ("localhost", "127.0.0.1", "::1"))
 class SecuritySettings(Section):
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Security protocol of the connections to the brokers."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """PEM file of the trusted certificate authorities; unset, the system's."""
-    cert_file: Path | None = None
+    cert_file: FilePath | None = None
     """PEM file of the client's certificate, for mutual TLS."""
-    key_file: Path | None = None
+    key_file: FilePath | None = None
     """PEM file of the client's private key."""
+    ca: SecretStr | None = None
+    """The trusted certificate authorities as PEM text, instead of `ca_file`."""
+    cert: SecretStr | None = None
+    """The client's certificate, with its chain, as PEM text, instead of `cert_file`."""
+    key: SecretStr | None = None
+    """The client's private key as PEM text, instead of `key_file`."""
     key_password: SecretStr | None = None
     """Password of the private key."""
     check_hostname: bool = True
@@ -37,6 +52,28 @@ class SecuritySettings(Section):
     scope: str | None = None
     """Scope to request from the token endpoint."""
 
+    @field_validator("ca", "cert", "key")
+    @classmethod
+    def _read_pem(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        part: pem.Part = info.field_name  # type: ignore[assignment]  # One of the three above.
+        if (reason := pem.why_not(part, value.get_secret_value())) is not None:
+            raise ValueError(reason)
+        return SecretStr(pem.normalise(value.get_secret_value()))
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        for name in ("ca", "cert", "key"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"give {name} or {name}_file, not both")
+        certificate, key = self.cert or self.cert_file, self.key or self.key_file
+        if (certificate is None) != (key is None):
+            raise ValueError("cert_file and key_file go together, or cert and key")
+        if self.key is not None and self.key_password is None and pem.is_encrypted(self.key.get_secret_value()):
+            raise ValueError("key is encrypted: set key_password")
+        return self
+
     @model_validator(mode="after")
     def _check_complete(self) -> Self:
         if self.protocol.startswith("SASL") and (self.username is None or self.password is None):
@@ -44,19 +81,17 @@ class SecuritySettings(Section):
         if self.protocol.startswith("SASL") and self.mechanism == "OAUTHBEARER":
             if self.token_url is None:
                 raise ValueError("token_url is needed with OAUTHBEARER")
-            url = urlsplit(self.token_url)
+            url = split_url(self.token_url, "token_url")
             if url.scheme != "https" and (url.scheme, url.hostname) not in _LOOPBACK:
                 raise ValueError("token_url must be https: the client secret is sent to it")
             if url.username is not None or url.password is not None:
                 raise ValueError("token_url must not hold a user or a password: set username and password")
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together")
         return self
 
 
 class KafkaSettings(Section):
-    bootstrap_servers: Annotated[str, StringConstraints(pattern=r"^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$")] = "localhost:9092"
-    """Brokers to connect to first: `host:port`, separated by commas."""
+    bootstrap_servers: Annotated[str, AfterValidator(normalise_addresses)] = "localhost:9092"
+    """Brokers to connect to first: `host:port`, separated by commas; an IPv6 address in brackets, `[::1]:9092`."""
     group_id: Annotated[str, StringConstraints(min_length=1)] = "sentiment-streamer"
     """Consumer group; workers of one group share the partitions."""
     client_id: Annotated[str, StringConstraints(min_length=1)] = "sentiment-streamer"

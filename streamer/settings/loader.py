@@ -12,6 +12,7 @@ Units are in the names.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,11 +26,16 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import (
+    SettingsError as SourceError,
+)
 
+from streamer.printable import printable, reason_of, shown_path, why_not_a_path
 from streamer.settings.batching import BatchingSettings
 from streamer.settings.dashboard import DashboardSettings
 from streamer.settings.dead_letters import DeadLetterSettings
 from streamer.settings.deprecated import TOP_LEVEL_VARIABLES, renamed
+from streamer.settings.fields import TOPIC_CHARACTERS
 from streamer.settings.http_pages import HttpSettings
 from streamer.settings.input import InputSettings
 from streamer.settings.kafka import KafkaSettings
@@ -41,6 +47,7 @@ from streamer.settings.output import OutputSettings
 from streamer.settings.pipeline import PipelineSettings
 from streamer.settings.tracing import TracingSettings
 from streamer.settings.trends import TrendSettings
+from streamer.settings.words import in_words, location
 
 CONFIG_VARIABLE = "STREAMER_CONFIG"
 # Variables with the same prefix that are not settings: the path of the file, and those of the tests.
@@ -124,6 +131,9 @@ class Settings(BaseSettings):
         if len(set(names.values())) != len(names):
             *most, last = names
             raise ValueError(f"{', '.join(most)} and {last} must differ, but are {', '.join(names.values())}")
+        for setting, topic in {**names, "trends.topic": self.trend_topic}.items():
+            if len(topic) > TOPIC_CHARACTERS:  # A default: another topic's name with an ending.
+                raise ValueError(f"{setting}: set it, since its default is longer than Kafka allows")
         others = names.values()
         if self.trend_topic in others or self.trends.alert_topic in (*others, self.trend_topic):
             raise ValueError(
@@ -175,21 +185,35 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
     may be a secret. `warn_of_old_names` says which settings were given under an old name.
     """
     path = os.environ.get(CONFIG_VARIABLE)
-    if path and not Path(path).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE}: no such file: {path}")
+    if path:
+        _require_file(path)
     _refuse_unknown_variables()
     try:
         return Settings(**renamed(overrides or {}))
     except ValidationError as error:
-        wrong = error.errors(include_input=False)
-        lines = [f"{described(tuple(map(str, item['loc'])))}: {item['msg']}" for item in wrong]
+        wrong = error.errors(include_input=False, include_url=False)
+        lines = [f"{described(location(item))}: {in_words(item)}" for item in wrong]
         raise SettingsError("\n".join(lines)) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from None
+        raise SettingsError(f"{shown_path(path or '')}: not TOML: {printable(str(error))}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{path}: not UTF-8") from None
-    except ValueError as error:  # A variable that should be JSON but is not, or two values for one setting.
+        raise SettingsError(f"{shown_path(path or '')}: not UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: {shown_path(path or '')}: {reason_of(error)}") from None
+    except SourceError as error:  # A variable that should be JSON but is not. It names the field only.
+        field = re.search(r'field "(\w+)"', str(error))
+        path_of = (field[1],) if field else ()
+        raise SettingsError(f"{described(path_of)}: a variable of a list or of a section must be JSON") from None
+    except ValueError as error:  # Two values for one setting.
         raise SettingsError(str(error)) from None
+
+
+def _require_file(path: str) -> None:
+    """Raise SettingsError if the path of the TOML file is none, or leads to no file."""
+    if (reason := why_not_a_path(path)) is not None:
+        raise SettingsError(f"{CONFIG_VARIABLE}: {reason}")
+    if not Path(path).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE}: no such file: {shown_path(path)}")
 
 
 def _refuse_unknown_variables() -> None:
@@ -202,4 +226,4 @@ def _refuse_unknown_variables() -> None:
         top, _, nested = name.removeprefix(PREFIX).partition("__")
         section = isinstance(getattr(fields.get(top), "default", None), BaseModel)
         if top not in fields or (nested and not section):
-            raise SettingsError(f"{variable}: no such setting")
+            raise SettingsError(f"{printable(variable)}: no such setting")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from streamer.settings.fields import Section
+from streamer.settings.fields import FilePath, Section
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def _is_sha256(digest: str) -> str:
+    if not _SHA256.fullmatch(digest):
+        raise ValueError("must be a SHA-256: 64 digits, 0 to 9 and a to f")
+    return digest
 
 
 class ModelSettings(Section):
-    path: Path | None = None
+    path: FilePath | None = None
     """Directory of the artefact; unset, the bundled model."""
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, AfterValidator(_is_sha256)] | None = None
     """SHA-256 of the artefact's `manifest.json`; any other artefact is refused. Unset, any artefact is accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to run the model; `auto` uses CUDA where available."""

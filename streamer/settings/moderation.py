@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from streamer.moderation.patterns import compiled
 from streamer.settings.fields import FieldPath, Section, Topic
+from streamer.settings.words import in_words
+
+_NAME = re.compile(r"[\w.-]{1,100}")
 
 
 def _searchable(pattern: str) -> str:
@@ -30,16 +34,23 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _is_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("must have 1 to 100 characters, and none but letters, digits, '_', '.' and '-'")
+    return text
+
+
 Group = Annotated[str, StringConstraints(min_length=1)]
+_Name = Annotated[str, AfterValidator(_is_name)]
 _OneOrMore = BeforeValidator(_as_list)
 
 
 class RuleSettings(Section):
-    name: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")]
+    name: _Name
     """Letters, digits, `_`, `.` and `-`; unique among the rules."""
     action: Literal["allow", "review", "block"]
     """Action for reviews that meet all of the following conditions."""
-    label: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,100}$")], ...], _OneOrMore] = ()
+    label: Annotated[tuple[_Name, ...], _OneOrMore] = ()
     """The label is this one, or one of these; the model must have them."""
     score_min: Annotated[float, Field(ge=0, le=1)] | None = None
     """The score is at least this."""
@@ -79,8 +90,8 @@ def _validate_each(rules: Any) -> Any:
         try:
             valid.append(RuleSettings.model_validate(raw))
         except ValidationError as error:
-            for item in error.errors(include_input=False, include_url=False, include_context=False):
-                kind = PydanticCustomError("rule", "{why}", {"why": item["msg"]})
+            for item in error.errors(include_input=False, include_url=False):
+                kind = PydanticCustomError("rule", "{why}", {"why": in_words(item)})
                 errors.append(InitErrorDetails(type=kind, loc=(location, *item["loc"]), input=None))
         if isinstance(name, str):
             if name in names:

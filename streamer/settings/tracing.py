@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from streamer.settings.fields import Section
+from streamer.settings.fields import Section, split_url
 
 
 class TracingSettings(Section):
@@ -23,7 +22,7 @@ class TracingSettings(Section):
     @model_validator(mode="after")
     def _check_endpoint(self) -> Self:
         if self.endpoint is not None:
-            url = urlsplit(self.endpoint)
+            url = split_url(self.endpoint, "endpoint")
             if url.scheme not in ("http", "https") or not url.hostname:
                 raise ValueError("endpoint must begin with http:// or https:// and name a host")
             if url.username is not None or url.password is not None:

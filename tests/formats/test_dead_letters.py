@@ -35,6 +35,15 @@ def test_a_dead_letter_is_the_record_untouched(key: bytes | None, value: bytes |
     assert original(message.headers) == headers
 
 
+def test_the_detail_is_printable() -> None:
+    """Whatever name or value of ours or from outside it quotes, and no longer than a line."""
+    letter = DeadLetter(record(b"{}"), Reason.TEXT_MISSING, "no field 'a\x1b[2J\n\u202e\udce9" + "x" * 1000)
+    detail = dict(encoder().dead_letter(letter, NOW).message.headers)["dlq.detail"]
+    assert detail is not None
+    assert detail.decode().startswith("no field 'a\\x1b[2J\\n\\u202e\\udce9xxx")
+    assert len(detail) < 600
+
+
 def observed(limit: DeadLetterLimit, outcomes: str) -> list[bool]:
     """Whether the limit was exceeded at each record; x is an invalid one."""
     return [limit.observe(outcome == "x") for outcome in outcomes]

@@ -110,3 +110,34 @@ def test_offsets_that_are_gone_are_told_one_by_one(root: logging.Logger) -> None
         logging.getLogger("aiokafka.consumer.fetcher").info("Offset is out of range for partition %s", partition)
         logging.getLogger("aiokafka.cluster").info("not of interest")
     assert [line[-1] for line in log.getvalue().splitlines()] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_name_from_outside_forges_a_line(root: logging.Logger, form: str) -> None:
+    """Line breaks, escape sequences, BiDi overrides and halves of surrogate pairs are shown as escapes."""
+    stream = written(root, "INFO", form)
+    logging.getLogger("streamer").error("no such file: %s", "a\x1b[2J\n2026 ERROR forged\u202e\udce9")
+    lines = stream.getvalue().split("\n")
+    assert lines[1:] == [""]
+    message = json.loads(lines[0])["message"] if form == "json" else lines[0]
+    assert message.endswith("no such file: a\\x1b[2J\\n2026 ERROR forged\\u202e\\udce9")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_traceback_stays_lines(root: logging.Logger, form: str) -> None:
+    """What is in each of them is printable."""
+    stream = written(root, "INFO", form)
+    try:
+        raise FileNotFoundError(2, "no such file", "a\x1b[2J\udce9\u202e")
+    except FileNotFoundError:
+        logging.getLogger("streamer").exception("failed")
+    text = json.loads(stream.getvalue())["exception"] if form == "json" else stream.getvalue()
+    assert "Traceback" in text and text.count("\n") >= 2
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+def test_credentials_in_a_url_are_not_logged(root: logging.Logger) -> None:
+    """Whichever library quotes it."""
+    stream = written(root, "INFO", "text")
+    logging.getLogger("urllib3").warning("cannot reach %s", "https://ann:s3cret@collector:4318/v1")
+    assert "cannot reach https://collector:4318/v1" in stream.getvalue()

@@ -29,6 +29,12 @@ def secret_paths(section: type[BaseModel]) -> list[tuple[str, ...]]:
     return [path for path, annotation in paths(section) if SecretStr in (annotation, *typing.get_args(annotation))]
 
 
+def pem_paths(section: type[BaseModel]) -> list[tuple[str, ...]]:
+    """Those of the secrets that are PEM texts, which no single word is: each beside the setting of its file."""
+    known = {path for path, _ in paths(section)}
+    return [path for path in secret_paths(section) if (*path[:-1], f"{path[-1]}_file") in known]
+
+
 def variable(prefix: str, *path: str) -> str:
     """The environment variable of a setting."""
     return f"{prefix}_" + "__".join(path).upper()

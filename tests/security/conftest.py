@@ -14,7 +14,7 @@ from streamer.settings import Settings
 from tests.brokers import NodeCluster, Wanted, new_topic
 from tests.conftest import _chain, _skip_without
 from tests.jobs import Job
-from tests.security.canaries import canary, secret_paths, variable
+from tests.security.canaries import canary, pem_paths, secret_paths, variable
 from tests.security.certificates import Certificates, encrypt
 from tests.security.least import Least
 from tests.security.secured import (
@@ -68,8 +68,9 @@ def model() -> Model:
 
 @pytest.fixture(scope="session")
 def secrets() -> dict[str, str]:
-    """A word of its own for every secret of the settings, by the name of its variable."""
-    return {variable("STREAMER", *path): canary() for path in secret_paths(Settings)}
+    """A word of its own for every secret of the settings that may be a word, by the name of its variable."""
+    pem = pem_paths(Settings)
+    return {variable("STREAMER", *path): canary() for path in secret_paths(Settings) if path not in pem}
 
 
 @pytest.fixture(scope="session")

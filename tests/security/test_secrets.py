@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from streamer.kafka import client_options
+from streamer.models.artefact import BUNDLED, ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
 from tests.brokers import NodeCluster, new_topic
 from tests.command_line import streamer
@@ -91,6 +94,94 @@ def test_no_error_of_the_settings_quotes_a_value(clean: pytest.MonkeyPatch) -> N
                     refused += 1
                     assert secret not in str(error), name
     assert refused > len(leaves)
+
+
+BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+PASTED = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\n"
+FORMS = {
+    "as it is": PASTED,
+    "on one line": PASTED.replace("\n", "\\n"),
+    "its base64 alone": BODY * 4,
+    "encoded again": base64.b64encode(PASTED.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pasted_key_is_not_shown(clean: pytest.MonkeyPatch, form: str) -> None:
+    """In whichever setting it was put: not by the settings, nor by whoever then opens it as a file."""
+    value, refused = FORMS[form], 0
+    names = [variable("STREAMER", *path) for path, _ in paths(Settings)]
+    for name in names:
+        with clean.context() as trial:
+            trial.setenv(name, value)
+            given = {"STREAMER_KAFKA__SECURITY__PROTOCOL": "SSL", "STREAMER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+            for other, partner in (("CERT_FILE", "KEY_FILE"), ("KEY_FILE", "CERT_FILE")):
+                if name.endswith(other):
+                    given[name.replace(other, partner)] = __file__
+            for needed, with_value in given.items():
+                if needed != name:
+                    trial.setenv(needed, with_value)
+            try:
+                settings = load()
+                client_options(settings.kafka)
+                read_artefact(settings.model.path or BUNDLED)
+            except (SettingsError, ModelError) as error:
+                refused += 1
+                assert value[-60:-30] not in str(error), name
+    assert refused > len(names) / 3
+
+
+@pytest.mark.parametrize("form", ["as it is", "on one line"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("label", "{}"),
+        ("label", __file__, "--output", "{}"),
+        ("produce", "{}"),
+        ("demo", "--input", "{}"),
+        ("rules", "test", "{}"),
+        ("rules", "test", __file__, "--rules", "{}"),
+        ("plan", "--rate", "1", "--profile", "{}"),
+        ("plan", "--rate", "1", "--measure", "--save", "{}"),
+        ("--config", "{}", "label", __file__),
+    ],
+    ids=" ".join,
+)
+def test_a_key_in_place_of_a_file_is_not_shown(form: str, arguments: tuple[str, ...]) -> None:
+    """Exit code 2 before anything is done."""
+    value = FORMS[form].removeprefix("-----BEGIN PRIVATE KEY")  # Else it would be an option.
+    text = said({}, 2, *(argument.format(f"x-----BEGIN PRIVATE KEY{value}") for argument in arguments))
+    assert "a PEM text, not the path of a file" in " ".join(text.replace("│", " ").split())
+    assert BODY[:20] not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA__BOOTSTRAP_SERVERS", "SASL_SSL://ann:{}@broker:9092"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "ann:{}@broker:9092"),
+        ("TRACING__ENDPOINT", "http://ann:{}@collector:4318"),
+        ("TRACING__ENDPOINT", "http://ann:{}@collector:port"),
+        ("DASHBOARD__WORKERS", '["http://ann:{}@worker:8080"]'),
+        ("KAFKA__SECURITY__TOKEN_URL", "https://ann:{}@login/token"),
+    ],
+)
+def test_credentials_in_an_address_are_refused_unseen(clean: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """They would be shown wherever the address is."""
+    secret = canary()
+    for setting, given in (
+        ("PROTOCOL", "SASL_SSL"),
+        ("MECHANISM", "OAUTHBEARER"),
+        ("USERNAME", "x"),
+        ("PASSWORD", "x"),
+    ):
+        clean.setenv(f"STREAMER_KAFKA__SECURITY__{setting}", given)
+    clean.setenv("STREAMER_KAFKA__SECURITY__TOKEN_URL", "https://login/token")
+    load()
+    clean.setenv(f"STREAMER_{name}", value.format(secret))
+    with pytest.raises(SettingsError) as refused:
+        load()
+    assert secret not in str(refused.value)
 
 
 def test_no_error_of_pydantic_quotes_a_value(clean: pytest.MonkeyPatch) -> None:

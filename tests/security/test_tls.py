@@ -15,7 +15,9 @@ from streamer.kafka.check.checks import check_cluster
 from streamer.models.torchscript import Model
 from streamer.settings import KafkaSettings, SecuritySettings, SettingsError
 from tests.brokers import NodeCluster
+from tests.command_line import streamer
 from tests.jobs import Job
+from tests.security.canaries import found
 from tests.security.certificates import HOST, KEY_PASSWORD, Certificates, Client
 from tests.security.service import ends, environment, put, serve, settings
 from tests.workers import running
@@ -108,6 +110,16 @@ WELCOME: dict[str, tuple[str, Security]] = {
             key_password=SecretStr(KEY_PASSWORD),
         ),
     ),
+    "PEM texts": (
+        "MUTUAL",
+        lambda made: SecuritySettings(
+            protocol="SSL",
+            ca=SecretStr(made.ca_file.read_text()),
+            cert=SecretStr(made.client.certificate.read_text()),
+            key=SecretStr(made.client.encrypted_key.read_text()),
+            key_password=SecretStr(KEY_PASSWORD),
+        ),
+    ),
     "another host's certificate, on request": ("ELSEWHERE", lambda made: tls(made, check_hostname=False)),
 }
 
@@ -162,6 +174,33 @@ def test_the_command_ends_with_its_exit_code(
         assert worker.wait(60) == 4, worker.log
         assert ISSUER in worker.log
         assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_pem_texts_let_a_command_in(
+    secured: NodeCluster, job: Job, certificates: Certificates, tmp_path: Path, place: str
+) -> None:
+    """On lines that variables hold, or in a TOML file; `streamer check` is let in, and shows none of them."""
+    client = certificates.client
+    texts = {"ca": certificates.ca_file, "cert": client.certificate, "key": client.key}
+    pem = {name: path.read_text() for name, path in texts.items()}
+    given = environment(secured.address("MUTUAL"), SecuritySettings(protocol="SSL"))
+    given |= {f"STREAMER_{name}__TOPIC": topic for name, topic in (("INPUT", job.input), ("OUTPUT", job.output))}
+    given |= {"STREAMER_DEAD_LETTERS__TOPIC": job.dead, "STREAMER_KAFKA__GROUP_ID": job.group}
+    if place == "environment":
+        given |= {f"STREAMER_KAFKA__SECURITY__{name.upper()}": _one_line(text) for name, text in pem.items()}
+    else:
+        config = tmp_path / "streamer.toml"
+        config.write_text("[kafka.security]\n" + "".join(f'{name} = """\n{text}"""\n' for name, text in pem.items()))
+        given["STREAMER_CONFIG"] = str(config)
+    done = streamer("check", environment=given)
+    assert f"broker {secured.address('MUTUAL')}: lets us in by SSL" in done.stdout, done.stdout + done.stderr
+    lines = [line for text in pem.values() for line in text.splitlines() if "-----" not in line]
+    assert found(lines, done.stdout + done.stderr) == []
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")
 
 
 def unreadable(folder: Path, made: Certificates) -> dict[str, tuple[SecuritySettings, str]]:

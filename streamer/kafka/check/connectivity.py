@@ -21,6 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from streamer.kafka.check.findings import Finding, Severity
 from streamer.kafka.security import NoToken, client_options
 from streamer.settings import KafkaSettings, SecuritySettings
+from streamer.settings.addresses import join_address, split_address
 
 # A service should not be started on a cluster whose brokers take longer than this to accept a client.
 _MAX_SECONDS = 10.0
@@ -48,7 +49,7 @@ async def check_bootstrap_servers(kafka: KafkaSettings) -> list[Finding]:
 
 async def check_advertised_listeners(kafka: KafkaSettings, brokers: Mapping[int, tuple[str, int]]) -> list[Finding]:
     """A finding for each broker, by its id, that advertises an address that is not a bootstrap server."""
-    advertised = {node: f"{host}:{port}" for node, (host, port) in sorted(brokers.items())}
+    advertised = {node: join_address(host, port) for node, (host, port) in sorted(brokers.items())}
     bootstrap = kafka.bootstrap_servers.split(",")
     others = {node: address for node, address in advertised.items() if address not in bootstrap}
     failures = await asyncio.gather(*(connection_failure(kafka, address) for address in others.values()))
@@ -66,13 +67,13 @@ async def connection_failure(kafka: KafkaSettings, address: str) -> str | None:
     Returns None if the broker accepted it, otherwise the reason and which setting to check. Never quotes secrets or
     the broker's messages about them. Raises SettingsError if a certificate file cannot be used.
     """
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     options = client_options(kafka)
     del options["bootstrap_servers"], options["metadata_max_age_ms"]
     seconds = min(kafka.request_timeout_ms / 1000, _MAX_SECONDS)
     try:
         async with asyncio.timeout(seconds):
-            connection = await create_conn(host, int(port), **options)
+            connection = await create_conn(host, port, **options)
             try:
                 # A SASL listener accepts any connection, and closes it at the first request without SASL.
                 await connection.send(MetadataRequest([]))

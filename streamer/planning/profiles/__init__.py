@@ -8,6 +8,8 @@ import orjson
 from pydantic import ValidationError
 
 from streamer.planning.profile import Device, Profile
+from streamer.printable import reason_of, shown_path
+from streamer.settings.words import in_words, location
 
 STORED: dict[Device, Path] = {
     device: path for device in ("cpu", "cuda") if (path := Path(__file__).with_name(f"{device}.json")).is_file()
@@ -31,9 +33,9 @@ def stored(device: Device) -> Profile:
 def read(path: Path) -> Profile:
     """A profile from a file. Raises ProfileError."""
     try:
-        return parse(path.read_bytes(), str(path))
+        return parse(path.read_bytes(), shown_path(path))
     except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror or error}") from None
+        raise ProfileError(f"{shown_path(path)}: {reason_of(error)}") from None
 
 
 def parse(content: bytes, name: str) -> Profile:
@@ -46,7 +48,7 @@ def parse(content: bytes, name: str) -> Profile:
     except orjson.JSONDecodeError as error:
         raise ProfileError(f"{name}: not JSON: {error}") from None
     except ValidationError as error:
-        wrong = (f"{name}: {'.'.join(map(str, item['loc'])) or 'profile'}: {item['msg']}" for item in error.errors())
+        wrong = (f"{name}: {'.'.join(location(item)) or 'profile'}: {in_words(item)}" for item in error.errors())
         raise ProfileError("\n".join(wrong)) from None
 
 
@@ -55,4 +57,4 @@ def write(profile: Profile, path: Path) -> None:
     try:
         path.write_text(profile.model_dump_json(indent=2) + "\n", "utf-8")
     except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror or error}") from None
+        raise ProfileError(f"{shown_path(path)}: {reason_of(error)}") from None
