@@ -10,7 +10,7 @@ import pytest
 
 from streamer.commands.exit_codes import Exit, run_command
 from streamer.demo.embedded_broker import BrokerError
-from streamer.files.tables import FileError
+from streamer.files.errors import FileError
 from streamer.kafka import BrokerUnreachable, TopicMissing
 from streamer.models.artefact import ModelError
 from streamer.observe.pages import AddressInUse
