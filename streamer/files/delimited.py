@@ -21,7 +21,7 @@ from streamer.printable import printable
 MAX_CELL = 1 << 24  # Characters.
 MAX_LINE = 1 << 25
 
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # Excel's.
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)  # Excel's.
 _BLANKS = " \t\r\n"
 _PLAIN_QUOTES = " (--quote none if quotes are letters like others in this file)"
 _LONGEST_LIKELY_NAME = 60  # Of a column, in characters.

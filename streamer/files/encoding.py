@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import NamedTuple
 
 from typing_extensions import Buffer
 
@@ -108,17 +107,24 @@ def marked_encoding(head: bytes) -> str | None:
     return None
 
 
-class Encoding(NamedTuple):
+class Encoding:
     """What a text is in, and how it begins, for errors."""
 
-    codec: str
-    head: bytes = b""
+    def __init__(self, codec: str, head: bytes = b"") -> None:
+        self.codec = codec
+        self._head = head
+        self._fault: tuple[str, str] | None = None
 
     def fault(self, wrong: bytes) -> tuple[str, str]:
         """The kind of fault of a row that could not be decoded, of which these are the bytes, and a message."""
+        if self._fault is None:  # To guess the encoding takes a while.
+            self._fault = self._first_fault(wrong)
+        return self._fault
+
+    def _first_fault(self, wrong: bytes) -> tuple[str, str]:
         if self.codec != "utf-8":
             return f"not in {self.codec}", f"not in the encoding {self.codec}"
-        likely = likely_encodings(wrong if _is_utf8(self.head) else self.head)
+        likely = likely_encodings(wrong if _is_utf8(self._head) else self._head)
         advice = f", likely {' or '.join(likely)}: --encoding {likely[0]}" if likely else ": --encoding names another"
         return "not in UTF-8", f"not UTF-8{advice}"
 

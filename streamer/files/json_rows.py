@@ -47,7 +47,8 @@ def line_rows(stream: io.BufferedReader, encoding: Encoding, bad: BadRows) -> It
             try:
                 row, line = _unusual(line)
             except UnicodeDecodeError:
-                bad.found(encoding.fault(line)[0], number, encoding.fault(line)[1])
+                kind, what = encoding.fault(line)
+                bad.found(kind, number, what)
                 continue
             except ValueError:
                 bad.found("not JSON", number, f"not JSON{why_not_json(line)}")
