@@ -58,6 +58,8 @@ async def produce(
         values = islice(stack.enter_context(contextlib.closing(all_values)), limit)
         first = await in_thread(lambda: next(values, None), stopped)  # A wrong column is reported before connecting.
         if first is None:
+            if rows.left_out:
+                raise FileError(f"no row could be sent: {rows.left_out}", path)
             return 0
         publisher = Publisher(settings.kafka, settings.output.compression)
         await publisher.start(source.topic)
@@ -79,6 +81,7 @@ class _Rows:
     repeat: int
     stopped: threading.Event
     missing: dict[str, int] = field(default_factory=dict)  # How many rows have no text or no key.
+    left_out: str = ""  # What became of the bad rows of a file without any other.
 
     def values(self) -> Generator[bytes]:
         """Raises FileError. A table with a header must have the columns; an object may lack them."""
@@ -87,6 +90,7 @@ class _Rows:
         columns = {"text": self.mapping.text_column, "key": self.mapping.key_column}
         wanted = {f"{what} {printable(column)!r}": column for what, column in columns.items() if column is not None}
         self.missing = dict.fromkeys(wanted, 0)
+        sent = 0
         for _ in range(self.repeat):
             with TableReader(self.path, self.options, required=tuple(wanted.values()), stopped=self.stopped) as table:
                 for _, row, value in table.rows():
@@ -94,6 +98,9 @@ class _Rows:
                         if column not in row and field_at_path(row, column) is MISSING:
                             self.missing[what] += 1
                     yield orjson.dumps(row) if value is None else value
+                    sent += 1
+                if not sent:
+                    self.left_out = table.bad_rows.summary()
 
 
 @dataclass(frozen=True, slots=True)

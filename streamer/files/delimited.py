@@ -101,10 +101,11 @@ class DelimitedRows:
         self._zeros = Zeros(stream)
         self._text = io.TextIOWrapper(io.BufferedReader(self._zeros, CHUNK), "utf-8", ERRORS, newline="")
         self._lines = _Lines(self._text)
-        self._dialect = {"escapechar": None, **dialect, "strict": True}
+        self._dialect = {"quotechar": '"', "escapechar": None, **dialect, "strict": True}
         self._encoding = encoding
         self._bad = bad
         self._line = 1  # Where the next row begins.
+        self._at_header, self._first = False, "header"
         self.columns: list[str] = []
 
     def read(self, required: Sequence[str], *, header: bool, fixed_delimiter: bool) -> Iterator[Row]:
@@ -114,6 +115,7 @@ class DelimitedRows:
         line `sep=;` may not change the delimiter.
         """
         self._read_separator(fixed_delimiter)
+        self._at_header, self._first = header, "header" if header else "first row"
         rows = self._rows()
         line, cells = next((row for row in rows if any(cell.strip(_BLANKS) for cell in row[1])), (0, []))
         if not line:
@@ -122,6 +124,7 @@ class DelimitedRows:
         width = len(names)
         while names and not names[-1]:  # As Excel writes columns that were once used.
             names.pop()
+        self._at_header = False
         self.columns, named = names, len(names)
         self._check_columns(required, line, header)
         if not header:
@@ -143,7 +146,7 @@ class DelimitedRows:
             self._lines.give_back(line)
             return
         self._line += 1
-        if not fixed:
+        if not fixed and match[1] not in (self._dialect["quotechar"], self._dialect["escapechar"]):
             self._dialect["delimiter"] = match[1]
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -155,7 +158,7 @@ class DelimitedRows:
             try:
                 cells = next(reader, None)
             except (csv.Error, _TooLong) as error:
-                self._bad.found(*self._fault(error))
+                self._found(*self._fault(error))
                 lines.rewind()
                 self._line += 1
                 reader = csv.reader(lines, **self._dialect)
@@ -165,12 +168,18 @@ class DelimitedRows:
             line = self._line
             self._line += len(lines.row)
             if zeros.found and any("\0" in cell for cell in cells):
-                self._bad.found("with a NUL character", line, "it has a NUL character")
+                self._found("with a NUL character", line, "it has a NUL character")
             elif Undecodable.count != self._undecodable and (wrong := _undecodable(lines.row)) is not None:
                 kind, what = self._encoding.fault(wrong)
-                self._bad.found(kind, line, what)
+                self._found(kind, line, what)
             else:
                 yield line, cells
+
+    def _found(self, kind: str, line: int, what: str) -> None:
+        """A bad row. Raises FileError for the header: without it, the next row would be taken for it."""
+        if self._at_header:
+            raise FileError(what, self._bad.name, line)
+        self._bad.found(kind, line, what)
 
     def _fault(self, error: Exception) -> tuple[str, int, str]:
         """The kind of fault in the current row, where it begins, and the message."""
@@ -206,11 +215,11 @@ class DelimitedRows:
 
     def _wrong_width(self, line: int, cells: int, width: int) -> tuple[str, int, str]:
         kind = "with too many cells" if cells > width else "with too few cells"
-        what = f"{cells} cells, but the header has {width}"
+        what = f"{cells} cell{'' if cells == 1 else 's'}, but the {self._first} has {width}"
         if cells > width:
             what += ": is a cell with a delimiter in it not quoted?"
             if width == 1 or likely_delimiter(self.columns, self._dialect["delimiter"]):
-                what = f"{cells} cells, but the header has {width}: is the delimiter another one? --delimiter"
+                what = f"{cells} cells, but the {self._first} has {width}: is the delimiter another one? --delimiter"
         return kind, line, what
 
 

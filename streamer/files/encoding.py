@@ -141,9 +141,20 @@ def likely_encodings(sample: bytes) -> list[str]:
     """The one or two likeliest encodings of what is not UTF-8; none where there is no telling."""
     import charset_normalizer  # It takes a while, and few files need it.
 
-    found = charset_normalizer.from_bytes(sample[:_LONGEST_SAMPLE], cp_isolation=_LIKELY)
+    if len(sample) > _LONGEST_SAMPLE:  # Not in the middle of a character: then it would be in no encoding.
+        cuts = [sample[: _LONGEST_SAMPLE - odd] for odd in range(4)]
+        sample = next((cut for cut in cuts if _decodes(cut, "gb18030")), cuts[0])
+    found = charset_normalizer.from_bytes(sample, cp_isolation=_LIKELY)
     names = list(dict.fromkeys(match.encoding for match in found))
-    if "gb18030" in names and len(sample) < _LONGEST_SAMPLE and names[0].startswith(("big5", "euc", "shift")):
+    if "gb18030" in names and names[0].startswith(("big5", "euc", "shift")):
         names.remove("gb18030")  # Of a short text several are as likely.
         names.insert(0, "gb18030")
-    return names[:2]
+    return names[:2] or [name for name in _LIKELY if _decodes(sample, name)][:1]
+
+
+def _decodes(sample: bytes, codec: str) -> bool:
+    try:
+        sample.decode(codec)
+    except UnicodeDecodeError:
+        return False
+    return True

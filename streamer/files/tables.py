@@ -185,6 +185,10 @@ class TableReader:
             dialect["quoting"] = csv.QUOTE_NONE
         elif options.quote is not None:
             dialect["quotechar"] = _character("--quote", options.quote)
+        special = [dialect["delimiter"], dialect["escapechar"]]
+        special += [] if "quoting" in dialect else [dialect.get("quotechar", '"')]
+        if len(special) > len(set(special)):
+            raise FileError("--delimiter, --quote and --escape must differ")
         table = DelimitedRows(stream, dialect, encoding, self.bad_rows)
         return table.read(self._required, header=options.header, fixed_delimiter=options.delimiter is not None)
 

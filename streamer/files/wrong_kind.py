@@ -31,6 +31,7 @@ _BINARY = {
 }
 _TAR_AT = 257
 _SPACE = b" \t\r\n"
+_LONGEST_COLUMN = 40  # Characters of a name in such a list.
 _MAX_COLUMNS = 20  # Of a table that are listed in a message.
 
 
@@ -83,7 +84,7 @@ def why_not_json(line: bytes) -> str:
 
 def no_column(column: str, columns: Iterable[str]) -> str:
     """The message for a column that is missing."""
-    shown = [printable(name) for name in islice(columns, _MAX_COLUMNS + 1)]
+    shown = [printable(name, _LONGEST_COLUMN) for name in islice(columns, _MAX_COLUMNS + 1)]
     listed = ", ".join(shown[:_MAX_COLUMNS]) + (", …" if len(shown) > _MAX_COLUMNS else "")
     return f"no column {printable(column)!r}; the columns are {listed or 'none'}"
 

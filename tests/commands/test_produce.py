@@ -154,6 +154,17 @@ async def test_a_column_that_is_missing_is_told_first(tmp_path: Path, header: st
         await produce(nowhere, str(path), key_column="who")
 
 
+async def test_a_file_of_bad_rows_alone_is_an_error(tmp_path: Path) -> None:
+    """Nothing was done; and there is nothing to connect for."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("x\ny\n")
+    nowhere = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(FileError, match="no row could be sent: 2 bad rows left out: 2 not JSON"):
+        await produce(nowhere, str(path), options=TableOptions(skip_bad_rows=True))
+    path.write_text("\n")
+    assert await produce(nowhere, str(path)) == 0
+
+
 async def test_standard_input_is_read_once() -> None:
     """It cannot be gone back in."""
     with pytest.raises(FileError, match="only once"):

@@ -58,7 +58,7 @@ def test_blank_lines_are_no_rows_and_empty_cells_are_texts() -> None:
             "too many cells",
             ["很好"],
         ),
-        ("id,text\n1,a\n2\n3,b\n", 3, "1 cells, but the header has 2", "too few cells", ["a", "b"]),
+        ("id,text\n1,a\n2\n3,b\n", 3, "1 cell, but the header has 2", "too few cells", ["a", "b"]),
         ("text\na,b\nc\n", 2, "is the delimiter another one", "too many cells", ["c"]),
         ('id,text\n1,a\n2,"b\n3,c\n4,d\n', 3, "opened and never closed", "an unclosed quote", ["a", "c", "d"]),
         ('id,text\n1,"a\n', 2, "opened and never closed", "an unclosed quote", []),
@@ -93,6 +93,22 @@ def test_a_column_that_is_there_twice_is_an_error(header: str) -> None:
         values(content)
     with pytest.raises(FileError, match="twice"):
         skipped(content)
+
+
+@pytest.mark.parametrize("header", [b'id,"text', b'id,"text"x', b"id,t\0ext", "id,text,评论".encode("gbk")])
+def test_a_damaged_header_is_an_error(header: bytes) -> None:
+    """Also if bad rows are to be skipped: the next row would be taken for it."""
+    content = header + b"\nid,text\n1,a\n"
+    with pytest.raises(FileError, match=r"line 1: "):
+        skipped(content)
+
+
+def test_characters_with_a_meaning_must_differ() -> None:
+    """Else nothing could be told apart. Excel's line cannot name the quote."""
+    for options in ({"delimiter": "'", "quote": "'"}, {"delimiter": ";", "escape": ";"}, {"escape": '"'}):
+        with pytest.raises(FileError, match="must differ"):
+            values(b"text\na\n", **options)
+    assert texts(b"sep=\\\nid,text\n1,a\n", escape="\\") == ["a"]
 
 
 def test_columns_without_a_name_at_the_end_are_left_out() -> None:
@@ -131,8 +147,13 @@ def test_excels_separator_line_names_the_delimiter(line: bytes) -> None:
     """It is no header, and counts as a line."""
     assert texts(line + b"id;text\n1;a, b\n") == ["a, b"]
     assert texts(line + b"id|text\n1|a, b\n", delimiter="|") == ["a, b"]
-    with pytest.raises(FileError, match="line 3: 1 cells"):
+    with pytest.raises(FileError, match="line 3: 1 cell"):
         values(line + b"id;text\n1\n")
+
+
+def test_a_column_may_be_named_as_that_line_begins() -> None:
+    """Found by the fuzzer: a quote is no delimiter."""
+    assert texts(b'"sep="\r\na\r\n', column="sep=") == ["a"]
 
 
 def test_without_a_header_columns_are_numbered() -> None:
@@ -145,7 +166,7 @@ def test_without_a_header_columns_are_numbered() -> None:
         values(b"1,a\n", header=False)
     with pytest.raises(FileError, match=r"is that a row of data. --no-header"):
         values(b"1,a\n")
-    with pytest.raises(FileError, match="line 2: 3 cells"):
+    with pytest.raises(FileError, match="line 2: 3 cells, but the first row has 2"):
         values(b"1,a\n1,a,b\n", column="2", header=False)
 
 

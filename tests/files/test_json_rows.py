@@ -116,7 +116,7 @@ def test_a_pretty_printed_array_is_rows_on_one_line_each() -> None:
         (b'[{"text":"a"}][{"text":"b"}]', "line 1: something follows the array"),
         (b'[{"text":"a"}]\n{"text":"b"}', "line 2: something follows the array"),
         (b'[\n{"text":"a", nonsense}\n, ' + b'{"text":"b"}, ' * 9, "line 2: not JSON: expecting property name"),
-        (b'"text"', "line 1: a JSON array begins with"),
+        (b'"text"', "line 1: neither lines of objects nor an array"),
         (b"[" * 100_000, "line 1: nested too deeply"),
     ],
 )

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from backports import zstd
 
 import streamer
 from streamer.events import DeadLetter, Prediction, Record, Review, Tombstone
+from streamer.files.compression import decompressed
 from streamer.files.errors import FileError
 from streamer.files.options import TableOptions
 from streamer.files.tables import TableReader
@@ -197,10 +199,15 @@ _TABLE_OPTIONS = (
 )
 
 
+_MAX_DECOMPRESSED = 1 << 16
+
+
 def tables(data: bytes) -> None:
     """A table of whatever bytes is read, or refused in printable words; leaving out bad rows hides no other row."""
     kind, content = (data[0], data[1:]) if data else (0, b"")
     options = _TABLE_OPTIONS[kind % len(_TABLE_OPTIONS)]
+    if _expands(content):
+        return
     strict, _ = _read_table(content, options)
     kept, bad = _read_table(content, replace(options, skip_bad_rows=True))
     if kept is None:  # More than a row is damaged.
@@ -209,7 +216,7 @@ def tables(data: bytes) -> None:
     assert (strict is None) == bool(bad)
     assert strict is None or strict == kept
     lines = [line for line, _ in kept]
-    assert lines == sorted(set(lines))
+    assert lines == sorted(lines if options.format == "json" else set(lines))
     if options.format == "jsonl" and options.encoding is None and not content.startswith(_COMPRESSED):
         assert len(kept) + bad == sum(bool(line.strip()) for line in _without_mark(content).split(b"\n"))
     if options.format == "csv" and kept:
@@ -225,6 +232,16 @@ _COMPRESSED = (
 )
 
 
+def _expands(content: bytes) -> bool:
+    """Whether it becomes so long that reading it, which takes linear time, would take the fuzzer's."""
+    with ExitStack() as closing:
+        try:
+            stream, _ = decompressed(io.BufferedReader(io.BytesIO(content)), closing, lambda _: None)
+            return len(stream.read(_MAX_DECOMPRESSED)) == _MAX_DECOMPRESSED
+        except FileError:
+            return False
+
+
 def _without_mark(content: bytes) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
@@ -236,7 +253,7 @@ def _read_table(content: bytes, options: TableOptions) -> tuple[list[tuple[int, 
             rows = [(line, orjson.dumps(row) if value is None else value) for line, row, value in table.rows()]
         except FileError as error:
             assert str(error).isprintable()
-            assert len(str(error)) < 1000
+            assert len(str(error)) < 2000
             return None, table.bad_rows.counts.total()
     for _, value in rows:
         assert isinstance(json.loads(value), dict)

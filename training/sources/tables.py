@@ -16,7 +16,7 @@ from streamer.files.bad_rows import BadRows
 from streamer.files.compression import decompressed
 from streamer.files.errors import FileError
 from streamer.files.options import TableOptions
-from streamer.files.tables import TableReader
+from streamer.files.tables import STANDARD_INPUT, TableReader
 from streamer.formats.json import MISSING, field_at_path
 from streamer.printable import printable
 from training.recipe import Source
@@ -56,6 +56,8 @@ def file_pieces(path: Path) -> Iterator[bytes]:
 
 def _check(path: Path) -> None:
     """Raises DataError for a file that is missing, or that cannot be read several times, as training does."""
+    if path.name == STANDARD_INPUT and not path.exists():
+        raise DataError("standard input can be read only once: give a file", STANDARD_INPUT)
     if not path.exists():
         raise DataError("no such file; is --data-dir right?", str(path))
     if path.is_fifo():
