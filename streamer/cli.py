@@ -17,7 +17,9 @@ import typer
 
 from streamer import __version__
 from streamer.commands.exit_codes import Exit, errors_as_exit_codes, run_command
+from streamer.commands.table_options import with_table_options
 from streamer.events import Reason
+from streamer.files.options import TableOptions
 from streamer.observe import logs
 from streamer.printable import printable_lines, why_not_a_path, without_credentials
 from streamer.settings import CONFIG_VARIABLE, Settings, load, warn_of_old_names
@@ -43,10 +45,12 @@ def _path(value: Any) -> Any:
 
 
 TableFile = Annotated[
-    str, typer.Argument(callback=_path, metavar="INPUT", help="csv or jsonl, also .gz; - is standard input.")
+    str,
+    typer.Argument(
+        callback=_path, metavar="INPUT", help="csv, tsv, JSON or Parquet, also compressed; - is standard input."
+    ),
 ]
-Format = Annotated[str | None, typer.Option(help="csv or jsonl, if the file name does not show it.")]
-TextColumn = Annotated[str, typer.Option(help="Column, or dotted path, of the text.")]
+TextColumn = Annotated[str, typer.Option(help="Column of the text: its name, or a dotted path.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Since = Annotated[float | None, typer.Option(min=0, help="Start this many minutes ago instead of now.")]
 
@@ -85,10 +89,10 @@ def options(
 
 
 @app.command()
+@with_table_options
 def demo(
-    input: Annotated[
-        str | None, typer.Option(callback=_path, help="Your own csv or jsonl instead of the samples.")
-    ] = None,
+    table: TableOptions,
+    input: Annotated[str | None, typer.Option(callback=_path, help="Your own table instead of the samples.")] = None,
     text_column: TextColumn = "text",
     rows: Annotated[int, typer.Option(min=0, help="How many results to show.")] = 40,
     keep: Annotated[bool, typer.Option("--keep", help="Keep running until Ctrl-C.")] = False,
@@ -96,7 +100,7 @@ def demo(
     """Label sample reviews, or a file's, through an embedded Kafka broker."""
     from streamer.commands import demo as command
 
-    _run(lambda _: command.demo(input, text_column=text_column, rows=rows, keep=keep))
+    _run(lambda _: command.demo(input, options=table, text_column=text_column, rows=rows, keep=keep))
 
 
 @app.command()
@@ -115,16 +119,19 @@ def run(
 
 
 @app.command()
+@with_table_options
 def label(
+    table: TableOptions,
     file: TableFile,
     text_column: TextColumn = "text",
-    output: Annotated[str, typer.Option(callback=_path, help="JSON lines; - is standard output.")] = "-",
-    format: Format = None,
+    output: Annotated[
+        str, typer.Option(callback=_path, help="JSON lines, compressed as .gz, .bz2 or .zst; - is standard output.")
+    ] = "-",
 ) -> None:
     """Label a file without Kafka: one JSON line per row, in order."""
     from streamer.commands import label as command
 
-    _run(lambda _: command.label(file, format=format, text_column=text_column, output=output), None)
+    _run(lambda _: command.label(file, options=table, text_column=text_column, output=output), None)
 
 
 @app.command()
@@ -141,20 +148,21 @@ def check(
 
 
 @app.command()
+@with_table_options
 def produce(
-    file: Annotated[str, typer.Argument(callback=_path, help="csv or jsonl, also .gz; - is standard input.")],
+    table: TableOptions,
+    file: TableFile,
     rate: Annotated[float, typer.Option(min=0, help="Rows a second; 0 is as fast as possible.")] = 0.0,
     key_column: Annotated[str | None, typer.Option(help="Column whose value becomes the key.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text; by default input.text_field.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows.")] = None,
     repeat: Annotated[int, typer.Option(min=1, help="How many times to send the file.")] = 1,
-    format: Format = None,
 ) -> None:
     """Publish a file's rows to the input topic."""
     from streamer.commands import produce as command
 
     rows: dict[str, Any] = {"key_column": key_column, "text_column": text_column, "limit": limit, "repeat": repeat}
-    _run(lambda settings: command.produce(settings, file, format=format, rate=rate, **rows))
+    _run(lambda settings: command.produce(settings, file, options=table, rate=rate, **rows))
 
 
 @app.command()
@@ -237,7 +245,9 @@ def replay(
 
 
 @rules.command("test")
+@with_table_options
 def test_rules(
+    table: TableOptions,
     file: TableFile,
     rules: Annotated[
         Path | None, typer.Option(callback=_path, help="TOML file of rules; by default those of the settings.")
@@ -245,13 +255,12 @@ def test_rules(
     text_column: TextColumn = "text",
     show: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 0,
     json: AsJson = False,
-    format: Format = None,
 ) -> None:
     """Label a file and show what moderation rules would do with it, without Kafka."""
     from streamer.commands import rules as command
 
-    table: dict[str, Any] = {"format": format, "text_column": text_column}
-    _run(lambda _: command.dry_run_rules(file, rules=rules, examples=show, as_json=json, **table))
+    shown: dict[str, Any] = {"examples": show, "as_json": json}
+    _run(lambda _: command.dry_run_rules(file, options=table, text_column=text_column, rules=rules, **shown))
 
 
 def _run(command: Callable[[Settings], Coroutine[Any, Any, object]], log_level: str | None = "WARNING") -> None:

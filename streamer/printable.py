@@ -9,7 +9,7 @@ import os
 import re
 from itertools import pairwise
 
-_SHOWN_CHARACTERS = 200
+_SHOWN_CHARACTERS = 80
 _PATH_BYTES, _NAME_BYTES = 4095, 255  # Linux's PATH_MAX without its NUL, and NAME_MAX.
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
@@ -18,7 +18,7 @@ _CREDENTIALS = re.compile(r"(?<=://)\S*@")
 
 
 def printable(text: str, limit: int | None = _SHOWN_CHARACTERS) -> str:
-    r"""The text on one line, with what a terminal would interpret as an escape: `\n`, `\x1b`, `\u202e`, `\udc80`.
+    r"""The text on one line, with what a terminal would interpret as an escape: `\n`, `\x1b`, `\u202e`, `\ud800`.
 
     Control and format characters (BiDi overrides included), separators other than the space, lone surrogates, and what
     Unicode has not assigned become escapes. At most about `limit` characters are left, and then an ellipsis; None: all.
@@ -84,6 +84,8 @@ def _escape(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
     number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # A byte that is not UTF-8, as Python reads file names.
+        number -= 0xDC00
     if number < 0x100:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

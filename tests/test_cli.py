@@ -11,7 +11,7 @@ import pytest
 from streamer import cli
 from streamer.commands.exit_codes import Exit, run_command
 from streamer.demo.embedded_broker import BrokerError
-from streamer.files.tables import FileError
+from streamer.files.errors import FileError
 from streamer.kafka import BrokerUnreachable, TopicMissing
 from streamer.models.artefact import ModelError
 from streamer.observe.pages import AddressInUse
@@ -114,4 +114,4 @@ def test_the_message_of_an_error_is_printable(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         run_command(command)
     written = capsys.readouterr().err
-    assert written == "streamer: first\\x1b[2J\\x85\\u2028\\udce9\nstreamer: second\n"
+    assert written == "streamer: first\\x1b[2J\\x85\\u2028\\xe9\nstreamer: second\n"

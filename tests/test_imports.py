@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # The longest name that a module begins with counts: `pipeline.batching` is of level 2, the rest of `pipeline` of 4.
 LEVELS = {
-    0: {"streamer", "moderation.patterns", "printable"},  # The package itself: its version; what settings use.
+    0: {
+        "streamer",
+        "moderation.patterns",
+        "printable",
+    },  # Its version; what settings ask of a library; text for messages.
     1: {"events", "labels", "settings"},
     2: {
         "formats",

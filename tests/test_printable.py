@@ -42,9 +42,11 @@ def test_what_a_terminal_acts_upon_becomes_a_space(text: str, shown: str) -> Non
         ("好看.csv 😀 é", "好看.csv 😀 é"),
         ("\x1b[31mred\r\n\t", "\\x1b[31mred\\r\\n\\t"),
         ("\x9b1m\x7f\u202eabc\u2028", "\\x9b1m\\x7f\\u202eabc\\u2028"),
-        ("caf\udce9.csv", "caf\\udce9.csv"),
+        ("caf\udce9.csv", "caf\\xe9.csv"),
         ("\ufefftext\u200b", "\\ufefftext\\u200b"),
         ("\U000e0001", "\\U000e0001"),
+        ("\ud800", "\\ud800"),
+        ("x" * 81, "x" * 80 + "…"),
     ],
 )
 def test_what_cannot_be_seen_is_shown_as_an_escape(text: str, shown: str) -> None:

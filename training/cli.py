@@ -79,7 +79,7 @@ def evaluate(
     recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Whose trained weights to measure.")] = None,
     test: Annotated[bool, typer.Option("--test", help="Also on the test split.")] = False,
     model: Annotated[Path | None, typer.Option(help="An artefact's folder, instead of RECIPE.")] = None,
-    data: Annotated[Path | None, typer.Option(help="With --model: a labelled .csv, .tsv or .jsonl, also .gz.")] = None,
+    data: Annotated[Path | None, typer.Option(help="With --model: a labelled table, as for --csv.")] = None,
     json: Annotated[Path | None, typer.Option(help="Where to write the metrics too.")] = None,
 ) -> None:
     """Calibrate a run's weights and measure them; or measure any artefact on any labelled file.
@@ -107,6 +107,7 @@ def evaluate(
                 text_column=options.text_column,
                 label_column=options.label_column,
                 language=options.language or "any",
+                table_fields=options.table_fields,
             )
             evaluate_artefact_step(model, source, options.threads, json)
 
@@ -172,6 +173,7 @@ def _recipe(name: str, options: Options) -> Recipe:
         text_column=options.text_column,
         label_column=options.label_column,
         language=language,
+        table_fields=options.table_fields,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 _OWN = "Your own reviews"
+_TABLE = "How to read your table"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Options:
     ] = False
     csv: Annotated[
         Path | None,
-        typer.Option(help="A .csv, .tsv or .jsonl file, also .gz, added to the recipe's.", rich_help_panel=_OWN),
+        typer.Option(help="csv, tsv, JSON or Parquet, also compressed, added to the recipe's.", rich_help_panel=_OWN),
     ] = None
     text_column: Annotated[str, typer.Option(help="The column of texts, also of --data.", rich_help_panel=_OWN)] = (
         "text"
@@ -43,6 +44,23 @@ class Options:
     language: Annotated[
         str | None, typer.Option(help="For the metrics by language only.", rich_help_panel=_OWN, show_default="zh")
     ] = None
+    format: Annotated[
+        str | None, typer.Option(help="csv, tsv, jsonl, json or parquet, also of --data.", rich_help_panel=_TABLE)
+    ] = None
+    encoding: Annotated[
+        str | None, typer.Option(help="For example gb18030.", show_default="utf-8", rich_help_panel=_TABLE)
+    ] = None
+    delimiter: Annotated[str | None, typer.Option(help="Of csv; `tab` is one too.", rich_help_panel=_TABLE)] = None
+    quote: Annotated[
+        str | None, typer.Option(help="Around cells; `none` if quotes are letters.", rich_help_panel=_TABLE)
+    ] = None
+    escape: Annotated[str | None, typer.Option(help="Before quotes in cells, like \\.", rich_help_panel=_TABLE)] = None
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The columns of csv are 1, 2, …", rich_help_panel=_TABLE)
+    ] = False
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave damaged rows out and count them.", rich_help_panel=_TABLE)
+    ] = False
     verdicts: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +74,18 @@ class Options:
             metavar="ACTION=LABEL,…", help="What decisions without a label mean: block=negative.", rich_help_panel=_OWN
         ),
     ] = None
+
+    @property
+    def table_fields(self) -> dict[str, Any]:
+        """The fields of a source that say how its table is read."""
+        given: dict[str, Any] = {
+            "format": self.format,
+            "delimiter": self.delimiter,
+            "quote": self.quote,
+            "escape": self.escape,
+        }
+        given |= {"header": not self.no_header, "skip_bad_rows": self.skip_bad_rows}
+        return given | ({"encoding": self.encoding} if self.encoding is not None else {})
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,18 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
 
 
 def with_user_table(
-    recipe: Recipe, table: Path | None, *, text_column: str, label_column: str, language: str
+    recipe: Recipe,
+    table: Path | None,
+    *,
+    text_column: str,
+    label_column: str,
+    language: str,
+    table_fields: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe with the user's table added as a source. Raises RecipeError when there is no source at all."""
+    """The recipe with the user's table added as a source. Raises RecipeError when there is no source at all.
+
+    table_fields: of the source, how its table is read.
+    """
     if table is None:
         if not recipe.data:
             raise RecipeError(f"recipe {recipe.name} has no data of its own: give --csv or --verdicts")
@@ -64,6 +73,7 @@ def with_user_table(
         label=label_column,
         origin=table.name,
         licence="yours",
+        **(table_fields or {}),
     )
     try:
         changed = Recipe.model_validate(dict(recipe) | {"data": (*recipe.data, own)})

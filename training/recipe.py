@@ -63,8 +63,8 @@ class Source(_Section):
     origin: str  # Where it is from, for the model card.
     licence: str
 
-    # .csv, .tsv or .jsonl, each also as .gz. Relative to --data-dir, or to the recipe's folder where it begins with
-    # ./ or ../
+    # A table: csv, tsv, JSON or Parquet, also compressed. Relative to --data-dir, or to the recipe's folder where it
+    # begins with ./ or ../
     path: DataPath | None = None
 
     # Like aclImdb's train and test: pos/*.txt and neg/*.txt, UTF-8. A path like `path`. With `group = "film"` the
@@ -99,6 +99,13 @@ class Source(_Section):
     overlap: Literal["fail", "drop", "keep"] = "fail"
     where: dict[str, str] = Field(default_factory=dict)  # Keep only rows with these values.
     encoding: str = "utf-8-sig"
+    # How the table is read where it does not show it: streamer.files.options.TableOptions.
+    format: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    header: bool = True
+    skip_bad_rows: bool = False  # Leave out rows that are damaged, or lack a text or a label, and count them.
     repeat: int = Field(default=1, ge=1)  # How often each of its reviews is in train: more weight for a small source.
     limit: int | None = Field(default=None, gt=0)  # The first so many reviews of each label: for trials.
 

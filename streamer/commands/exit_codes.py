@@ -54,7 +54,7 @@ def _exit_codes() -> Iterator[tuple[type[Exception], Exit]]:
     from streamer.planning.profiles import ProfileError
 
     yield ProfileError, Exit.SETTINGS
-    from streamer.files.tables import FileError
+    from streamer.files.errors import FileError
 
     yield FileError, Exit.SETTINGS
     from streamer.observe.pages import AddressInUse

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import sys
+
+from streamer.files.bad_rows import row_count
+from streamer.files.options import TableOptions
 from streamer.files.sink import LineSink, open_output
-from streamer.files.source import open_source, overrides_for_rows
+from streamer.files.source import nothing_labelled, open_source, overrides_for_rows
+from streamer.files.tables import TableReader
 from streamer.observe.progress_bar import progress_bar
 from streamer.service.offline import label_all
 from streamer.settings import load
 
 
-async def label(path: str, *, format: str | None, text_column: str, output: str) -> int:
-    """Label every row; returns the number of lines written.
+async def label(path: str, *, options: TableOptions, text_column: str, output: str) -> int:
+    """Label every row; returns the number of lines written. Says on standard error what became of the rows.
 
     A row that cannot be labelled becomes a line with `error`, `detail` and `row`. The output gets its name only
-    when it is complete. Raises FileError, SettingsError and ModelError.
+    when it is complete. Raises FileError, also if there are rows but none could be labelled, SettingsError and
+    ModelError.
     """
     settings = load(overrides_for_rows(text_column))
+    table = TableReader(path, options, required=(text_column,))
     # Before the model is loaded, which takes seconds: a wrong column should be reported at once.
-    async with open_source(path, format, text_column) as source:
+    async with open_source(table) as source:
         with open_output(output) as lines, progress_bar("rows", None) as advance:
             sink = LineSink(lines, advance)
             if source is not None:
                 await label_all(settings, source, source.partition, sink)
-            return sink.lines
+            if not sink.labelled and (sink.lines or table.bad_rows.counts):
+                raise nothing_labelled(path, sink.errors, table.bad_rows)
+        print(_summary(sink, table), file=sys.stderr)
+        return sink.lines
+
+
+def _summary(sink: LineSink, table: TableReader) -> str:
+    """The rows, how many were labelled, and why others were not."""
+    parts = [row_count(sink.lines), f"{sink.labelled:,} labelled"]
+    parts += [f"{count:,} {reason}" for reason, count in sink.errors.most_common()]
+    if table.bad_rows.counts:
+        parts.append(table.bad_rows.summary())
+    return f"streamer: {', '.join(parts)}"

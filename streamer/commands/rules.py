@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.files.source import open_source, overrides_for_rows
-from streamer.files.tables import FileError
+from streamer.files.errors import FileError
+from streamer.files.options import TableOptions
+from streamer.files.source import nothing_labelled, open_source, overrides_for_rows
+from streamer.files.tables import TableReader
 from streamer.formats.result import Result, read_result, text_of
 from streamer.observe.progress_bar import progress_bar
 from streamer.printable import printable, reason_of, shown_path, spaced
@@ -27,19 +29,20 @@ _COLOURS = {"allow": "green", "review": "yellow", "block": "red"}
 
 
 async def dry_run_rules(
-    path: str, *, format: str | None, text_column: str, rules: Path | None, examples: int, as_json: bool
+    path: str, *, options: TableOptions, text_column: str, rules: Path | None, examples: int, as_json: bool
 ) -> None:
     """Label a file's rows and print what the rules do with each.
 
     rules: a TOML file of rules; by default those of the settings. examples: how many to show for each rule. Raises
-    FileError, SettingsError and ModelError.
+    FileError, also if there are rows but none could be labelled, SettingsError and ModelError.
     """
     changes: dict[str, Any] = {"output": {"include_input": True}} if examples else {}
     changes |= {"moderation": _moderation_section(rules)} if rules is not None else {}
     settings = load(overrides_for_rows(text_column) | changes)
     if not settings.moderation.rules:
         raise SettingsError("moderation.rules: there are none: give --rules FILE.toml")
-    async with open_source(path, format, text_column) as source:
+    table = TableReader(path, options, required=(text_column,))
+    async with open_source(table) as source:
         with progress_bar("rows", None) as advance:
             dry_run = RuleDryRun(text_column, examples, advance)
             if source is not None:
@@ -48,6 +51,8 @@ async def dry_run_rules(
         print(orjson.dumps(dry_run.as_json(settings.moderation), option=orjson.OPT_INDENT_2).decode())
     else:
         Console().print(dry_run.report(settings.moderation))
+    if not dry_run.rules and (dry_run.dead_letters or table.bad_rows.counts):
+        raise nothing_labelled(path, dry_run.dead_letters, table.bad_rows)
 
 
 def _moderation_section(path: Path) -> dict[str, Any]:

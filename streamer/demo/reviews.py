@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import Counter
@@ -17,7 +18,10 @@ from rich.text import Text
 from streamer.demo.embedded_broker import EmbeddedBroker
 from streamer.demo.samples import SAMPLES
 from streamer.events import Message, Record
-from streamer.files.tables import open_rows, read_values
+from streamer.files.errors import FileError
+from streamer.files.options import TableOptions
+from streamer.files.read_ahead import in_thread
+from streamer.files.tables import TableReader
 from streamer.formats.result import Result, read_result
 from streamer.kafka import Publisher, TopicReader
 from streamer.labels import UNCERTAIN, LabelSet
@@ -38,16 +42,22 @@ _MAX_AHEAD = 2000
 _SHOWN_CHARACTERS = 120  # Of a review: more than fits on a line.
 
 
-async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> None:
+async def demo(path: str | None, *, options: TableOptions, text_column: str, rows: int, keep: bool) -> None:
     """Label a file's reviews through Kafka; by default the bundled samples.
 
     rows: how many results to show. keep: keep running until Ctrl-C, and label reviews that others produce.
-    Raises FileError, BrokerError, ModelError, and what `service.worker.work` raises.
+    Raises FileError, also if there are rows but none could be labelled, BrokerError, ModelError, and what
+    `service.worker.work` raises.
     """
     console = Console()
-    stream, format = open_rows(path or str(SAMPLES))
-    with stream, EmbeddedBroker(_TOPICS) as broker:
-        values = read_values(stream, format, text_column, path or SAMPLES.name)
+    table = TableReader(path or str(SAMPLES), options if path else None, required=(text_column,))
+    with table, contextlib.ExitStack() as closing:
+        values = table.values()
+        # A wrong file is reported before the model is loaded.
+        first = await in_thread(lambda: next(values, None), table.stopped)
+        values = itertools.chain([] if first is None else [first], values)
+        broker = closing.enter_context(EmbeddedBroker(_TOPICS))
+        closing.callback(table.stopped.set)
         settings = _settings(broker.bootstrap, text_column)
         console.print(f"An embedded Kafka broker runs on {broker.bootstrap}.")
         model, metrics = load_model(settings), Metrics()
@@ -56,6 +66,8 @@ async def demo(path: str | None, *, text_column: str, rows: int, keep: bool) -> 
         screen = _Screen(console, rows, model.labels)
         await _label(settings, model, metrics, values, screen, keep=keep)
         console.print(_summary(metrics, screen, with_agreement=path is None))
+        if not screen.labels and (screen.produced or table.bad_rows.counts):
+            raise FileError("no row could be labelled", table.path)
 
 
 def _settings(bootstrap: str, text_column: str) -> Settings:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -13,7 +14,9 @@ from typing import IO, Any, TextIO
 import orjson
 
 from streamer.events import CommitOutcome, Message, TopicPartition
-from streamer.files.tables import FileError
+from streamer.files.compression import compressing
+from streamer.files.errors import FileError
+from streamer.printable import printable
 
 
 class LineSink:
@@ -24,6 +27,12 @@ class LineSink:
         self._output: Any = output
         self._on_written = on_written
         self.lines = 0
+        self.errors: Counter[str] = Counter()  # Rows that could not be labelled, by reason.
+
+    @property
+    def labelled(self) -> int:
+        """How many rows have a label."""
+        return self.lines - self.errors.total()
 
     async def assigned(self, _: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Empty: reading starts at the first row."""
@@ -40,6 +49,7 @@ class LineSink:
         except OSError as error:
             raise _cannot_write(error) from None
         self.lines += len(lines)
+        self.errors.update(reason.decode() for message in messages if (reason := _reason(message)) is not None)
         self._on_written(len(lines))
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         written.set_result(None)
@@ -48,6 +58,11 @@ class LineSink:
     async def commit(self, positions: Mapping[TopicPartition, int]) -> CommitOutcome:
         """Do nothing: a file has no offsets to commit."""
         return CommitOutcome.DONE
+
+
+def _reason(message: Message) -> bytes | None:
+    """Why the row could not be labelled; None if it was."""
+    return next((value for name, value in message.headers if name == "dlq.reason"), None)
 
 
 def _line(message: Message) -> bytes:
@@ -61,7 +76,10 @@ def _line(message: Message) -> bytes:
 
 @contextlib.contextmanager
 def open_output(path: str) -> Iterator[IO[bytes]]:
-    """A file that gets its name only when it is complete; standard output for `-`. Raises FileError."""
+    """A file that gets its name only when it is complete; standard output for `-`. Raises FileError.
+
+    A name that ends in .gz, .bz2 or .zst is written compressed.
+    """
     if path == "-":
         try:
             yield sys.stdout.buffer
@@ -70,11 +88,11 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
         return
     partial = Path(f"{path}.partial")
     try:
-        with partial.open("wb") as output:
+        with partial.open("wb") as file, compressing(file, path) as output:
             yield output
         partial.replace(path)
     except OSError as error:
-        raise FileError(f"{error.filename or path}: {error.strerror or error}") from None
+        raise FileError(printable(error.strerror or str(error)), str(error.filename or path)) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -13,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from streamer.events import Record, TopicPartition
-from streamer.files.read_ahead import Interruptible, in_thread
-from streamer.files.tables import open_rows, read_values
+from streamer.files.bad_rows import BadRows
+from streamer.files.errors import FileError
+from streamer.files.read_ahead import in_thread
+from streamer.files.tables import TableReader
 
 _POLL_ROWS = 1000
 
@@ -29,26 +29,32 @@ def overrides_for_rows(text_column: str) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def open_source(path: str, format: str | None, text_column: str) -> AsyncIterator[RowSource | None]:
-    """The rows of a file or, for `-`, of standard input; None if there are none.
+async def open_source(table: TableReader) -> AsyncIterator[RowSource | None]:
+    """The rows of a table; None if there are none.
 
     Reads the first row before it yields, so that a wrong column is reported at once. Raises FileError.
     """
-    stopped = threading.Event()
-    stream, format = open_rows(path, format)
-    if path == "-":
-        # Ctrl-C could not end a thread that waits for a pipe.
-        stream = io.BufferedReader(Interruptible(stream.fileno(), stopped))
-    with stream:
-        values = read_values(stream, format, text_column, path)
+    with table:
+        values = table.values()
         try:
-            first = await in_thread(lambda: next(values, None), stopped)
+            first = await in_thread(lambda: next(values, None), table.stopped)
             if first is None:
                 yield None
             else:
-                yield RowSource(chain((first,), values), Path(path).name or path, time.time_ns() // 1_000_000)
+                yield RowSource(chain((first,), values), _topic(table.path), time.time_ns() // 1_000_000)
         finally:
-            stopped.set()
+            table.stopped.set()
+
+
+def nothing_labelled(path: str, errors: Mapping[str, int], bad: BadRows) -> FileError:
+    """The error of a table that has rows of which none could be labelled. errors: by reason."""
+    reasons = [f"{count:,} {reason}" for reason, count in errors.items()] + ([bad.summary()] if bad.counts else [])
+    return FileError(f"no row could be labelled: {', '.join(reasons)}", path)
+
+
+def _topic(path: str) -> str:
+    """The file's name, which may be any bytes."""
+    return (Path(path).name or path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 class RowSource:

@@ -56,8 +56,8 @@ def parse_json(value: bytes) -> Any:
 
 
 def field_at_path(values: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path; MISSING if there is none."""
-    if "." not in path:
+    """The value of the field with this very name or, if there is none, at the dotted path; MISSING if there is none."""
+    if path in values or "." not in path:
         return values.get(path, MISSING)
     found: Any = values
     for part in path.split("."):

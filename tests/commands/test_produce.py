@@ -19,7 +19,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from streamer.commands.produce import RowMapping, produce
-from streamer.files.tables import FileError
+from streamer.files.errors import FileError
+from streamer.files.options import TableOptions
 from streamer.kafka import TopicMissing
 from streamer.settings import InputSettings, KafkaSettings, Settings
 from tests.brokers import Cluster, MakeTopic
@@ -61,13 +62,38 @@ async def test_csv_rows_become_objects(cluster: Cluster, make_topic: MakeTopic, 
 
 
 async def test_json_lines_go_as_they_are(cluster: Cluster, make_topic: MakeTopic, tmp_path: Path) -> None:
-    """Byte for byte, from a .gz too, what is not JSON included: it will be a dead letter, as from anywhere else."""
+    """Byte for byte, from a .gz too."""
     path = tmp_path / "rows.jsonl.gz"
-    lines = [b'{"text": "a",  "id": 1.50}', b"no JSON", b'{"text": "\xff"}']
+    lines = [b'{"text": "a",  "id": 1.50}', b'{"id": 1}', b'{"text": "\\ud800"}']
     path.write_bytes(gzip.compress(b"\n".join(lines)))
     topic = make_topic()
     assert await produce(settings(cluster, topic), str(path)) == 3
     assert [record.value for record in await asyncio.to_thread(read_all, cluster.bootstrap, topic)] == lines
+
+
+async def test_damage_ends_it_after_the_rows_before(
+    cluster: Cluster, make_topic: MakeTopic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them are sent, and the error says how many; bad rows are left out by option."""
+    path = tmp_path / "rows.csv"
+    path.write_text("id,text\n" + "1,good\n" * 3000 + "2,so, so\n" + "3,bad\n")
+    topic = make_topic()
+    with pytest.raises(FileError, match=r"rows\.csv, line 3002: 3 cells.*sent before it: 3,000 rows"):
+        await produce(settings(cluster, topic), str(path))
+    assert len(await asyncio.to_thread(read_all, cluster.bootstrap, topic)) == 3000
+    assert await produce(settings(cluster, topic), str(path), options=TableOptions(skip_bad_rows=True)) == 3001
+    assert f"streamer: 3,001 rows sent to {topic}\n" in capsys.readouterr().err
+
+
+async def test_objects_without_a_text_or_a_key_are_counted(
+    cluster: Cluster, make_topic: MakeTopic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are sent, even the first: a field of an object may be missing."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"user": "a"}\n{"text": "good", "user": "b"}\n{"text": "bad"}\n')
+    assert await produce(settings(cluster, make_topic()), str(path), key_column="user") == 3
+    assert "3 rows sent to" in (said := capsys.readouterr().err)
+    assert ", 1 without the text 'text', 1 without the key 'user'\n" in said
 
 
 async def test_a_key_goes_to_its_partition(cluster: Cluster, make_topic: MakeTopic, rows: Path) -> None:
@@ -124,8 +150,19 @@ async def test_a_column_that_is_missing_is_told_first(tmp_path: Path, header: st
     path = tmp_path / "rows.csv"
     path.write_text(f"{header}\n1,2\n")
     nowhere = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
-    with pytest.raises(FileError, match=rf"no (text|key) column '(text|who)'; the columns are .*{header[-4:]}"):
+    with pytest.raises(FileError, match=rf"no column '(text|who)'; the columns are .*{header[-4:]}"):
         await produce(nowhere, str(path), key_column="who")
+
+
+async def test_a_file_of_bad_rows_alone_is_an_error(tmp_path: Path) -> None:
+    """Nothing was done; and there is nothing to connect for."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("x\ny\n")
+    nowhere = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(FileError, match="no row could be sent: 2 bad rows left out: 2 not JSON"):
+        await produce(nowhere, str(path), options=TableOptions(skip_bad_rows=True))
+    path.write_text("\n")
+    assert await produce(nowhere, str(path)) == 0
 
 
 async def test_standard_input_is_read_once() -> None:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from streamer.demo.samples import samples
 
 COMMAND = [sys.executable, "-m", "streamer", "demo"]
@@ -41,15 +43,29 @@ def test_it_labels_the_samples_and_ends() -> None:
 
 
 def test_it_labels_a_file_of_ones_own(tmp_path: Path) -> None:
-    """More rows than it lets be ahead, and a bad one, which is counted as a dead letter."""
-    path = tmp_path / "own.csv"
-    path.write_bytes(b"comment\n" + b"great value\n" * 3000 + b"\xff\xff\n")
-    arguments = ["--input", str(path), "--text-column", "comment", "--rows", "0"]
+    """More rows than it lets be ahead; one without a text is a dead letter, a damaged one is left out on request."""
+    path = tmp_path / "own.jsonl"
+    path.write_bytes(b'{"stars": 4}\n' + b'{"comment": "great value"}\n' * 3000 + b"\xff\xff\n")
+    arguments = ["--input", str(path), "--text-column", "comment", "--rows", "0", "--skip-bad-rows"]
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120)
     shown = done.stdout.decode()
     assert done.returncode == 0, shown + done.stderr.decode()
     assert re.search(r"^labelled +3000: 3000 positive", shown, re.MULTILINE)
     assert re.search(r"^dead letters +1,", shown, re.MULTILINE)
+    assert b"1 bad row left out: 1 not in UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["review\na\n", "comment\na\n,b\n", "", None])
+def test_a_file_that_cannot_be_used_ends_it(tmp_path: Path, content: str | None) -> None:
+    """With exit code 2, before a model is loaded if its beginning is wrong. A file without rows is no error."""
+    path = tmp_path / "own.csv"
+    if content is not None:
+        path.write_text(content)
+    arguments = ["--input", str(path), "--text-column", "comment"]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == (0 if content == "" else 2), done.stdout + done.stderr
+    assert (b"own.csv" in done.stderr) == (content != "")
+    assert b"Traceback" not in done.stderr
 
 
 def test_kept_it_goes_on_until_ctrl_c() -> None:

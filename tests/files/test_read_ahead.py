@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.files.errors import FileError
 from streamer.files.read_ahead import ReadAhead, TokenBucket
-from streamer.files.tables import FileError
 
 
 @given(

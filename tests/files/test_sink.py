@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from streamer.events import CommitOutcome, DeadLetter, Prediction, Reason, Record, Review, Tombstone, TopicPartition
+from streamer.files.errors import FileError
 from streamer.files.sink import LineSink, open_output
-from streamer.files.tables import FileError
 from streamer.formats.encode import Encoder
 
 

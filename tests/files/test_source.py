@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from streamer.events import Record, TopicPartition
+from streamer.files.errors import FileError
 from streamer.files.source import RowSource, open_source, overrides_for_rows
-from streamer.files.tables import FileError
+from streamer.files.tables import TableReader
 from streamer.settings import load
 
 
@@ -50,12 +51,12 @@ async def test_a_file_is_opened_with_its_first_row_read(tmp_path: Path) -> None:
     """So a wrong column is reported at once; the records have the file's name, and none of them is missing."""
     path = tmp_path / "rows.csv"
     path.write_text("text\na\nb\n")
-    async with open_source(str(path), None, "text") as source:
+    async with open_source(TableReader(str(path))) as source:
         assert source is not None
         assert source.partition == TopicPartition("rows.csv", 0)
         assert await polled(source) == [[0, 1]]
-    with pytest.raises(FileError, match="no text column 'body'"):
-        async with open_source(str(path), None, "body"):
+    with pytest.raises(FileError, match="no column 'body'"):
+        async with open_source(TableReader(str(path), required=("body",))):
             pass
 
 
@@ -63,7 +64,7 @@ async def test_an_empty_file_has_no_source(tmp_path: Path) -> None:
     """There is nothing to load a model for."""
     path = tmp_path / "rows.csv"
     path.write_text("text\n")
-    async with open_source(str(path), None, "text") as source:
+    async with open_source(TableReader(str(path))) as source:
         assert source is None
 
 

@@ -40,7 +40,7 @@ def test_the_detail_is_printable() -> None:
     letter = DeadLetter(record(b"{}"), Reason.TEXT_MISSING, "no field 'a\x1b[2J\n\u202e\udce9" + "x" * 1000)
     detail = dict(encoder().dead_letter(letter, NOW).message.headers)["dlq.detail"]
     assert detail is not None
-    assert detail.decode().startswith("no field 'a\\x1b[2J\\n\\u202e\\udce9xxx")
+    assert detail.decode().startswith("no field 'a\\x1b[2J\\n\\u202e\\xe9xxx")
     assert len(detail) < 600
 
 

@@ -76,21 +76,23 @@ def test_the_last_of_duplicate_keys_counts() -> None:
 
 
 def test_the_text_may_be_at_a_dotted_path() -> None:
-    """A field whose own name has a dot in it is another one."""
+    """A field whose own name has a dot in it comes first."""
     decoder = Decoder(value_format=JsonFormat("body.text"))
     assert review({"body": {"text": "a"}}, decoder=decoder).text == "a"
-    others: list[dict[str, Any]] = [{"body.text": "a"}, {"body": "text"}, {"body": {}}, {"body": ["text"]}]
+    assert review({"body": {"text": "a"}, "body.text": "b"}, decoder=decoder).text == "b"
+    others: list[dict[str, Any]] = [{"body": "text"}, {"body": {}}, {"body": ["text"]}]
     for other in others:
         letter = dead_letter(json.dumps(other).encode(), decoder=decoder)
         assert (letter.reason, letter.detail) == (Reason.TEXT_MISSING, "no field 'body.text'")
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("a", {"b": None}), ("a.b", None), ("a.c", MISSING), ("a.b.c", MISSING), ("c", MISSING)]
+    ("path", "expected"),
+    [("a", {"b": None}), ("a.b", None), ("a.c", MISSING), ("a.b.c", MISSING), ("c", MISSING), ("d.e", 1)],
 )
 def test_a_path_leads_to_a_value_or_is_missing(path: str, expected: Any) -> None:
     """Null is a value."""
-    assert field_at_path({"a": {"b": None}}, path) == expected
+    assert field_at_path({"a": {"b": None}, "d": {}, "d.e": 1}, path) == expected
 
 
 @pytest.mark.parametrize(

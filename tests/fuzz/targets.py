@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import atexit
+import bz2
+import csv
+import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import orjson
+from backports import zstd
 
 import streamer
 from streamer.events import DeadLetter, Prediction, Record, Review, Tombstone
+from streamer.files.compression import decompressed
+from streamer.files.errors import FileError
+from streamer.files.options import TableOptions
+from streamer.files.tables import TableReader
 from streamer.formats.decode import Decoder
 from streamer.formats.encode import Encoder
 from streamer.formats.json import JsonFormat
@@ -176,10 +187,112 @@ def settings(data: bytes) -> None:
                 os.environ[name] = was
 
 
-TARGETS: dict[str, Target] = {"codec": codec, "tokenise": tokenise, "artefact": artefact, "settings": settings}
+_TABLE_OPTIONS = (
+    TableOptions(format="csv"),
+    TableOptions(format="csv", header=False),
+    TableOptions(format="tsv", escape="\\"),
+    TableOptions(format="csv", delimiter=";", quote="none"),
+    TableOptions(format="csv", encoding="gb18030"),
+    TableOptions(format="jsonl"),
+    TableOptions(format="json"),
+    TableOptions(format="jsonl", encoding="utf-16"),
+)
+
+
+_MAX_DECOMPRESSED = 1 << 16
+
+
+def tables(data: bytes) -> None:
+    """A table of whatever bytes is read, or refused in printable words; leaving out bad rows hides no other row."""
+    kind, content = (data[0], data[1:]) if data else (0, b"")
+    options = _TABLE_OPTIONS[kind % len(_TABLE_OPTIONS)]
+    if _expands(content):
+        return
+    strict, _ = _read_table(content, options)
+    kept, bad = _read_table(content, replace(options, skip_bad_rows=True))
+    if kept is None:  # More than a row is damaged.
+        assert strict is None
+        return
+    assert (strict is None) == bool(bad)
+    assert strict is None or strict == kept
+    lines = [line for line, _ in kept]
+    assert lines == sorted(lines if options.format == "json" else set(lines))
+    if options.format == "jsonl" and options.encoding is None and not content.startswith(_COMPRESSED):
+        assert len(kept) + bad == sum(bool(line.strip()) for line in _without_mark(content).split(b"\n"))
+    if options.format == "csv" and kept:
+        _assert_csv_comes_back([value for _, value in kept])
+
+
+_COMPRESSED = (
+    b"\x1f\x8b",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+    b"PK",
+    *(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60)),
+)
+
+
+def _expands(content: bytes) -> bool:
+    """Whether it becomes so long that reading it, which takes linear time, would take the fuzzer's."""
+    with ExitStack() as closing:
+        try:
+            stream, _ = decompressed(io.BufferedReader(io.BytesIO(content)), closing, lambda _: None)
+            return len(stream.read(_MAX_DECOMPRESSED)) == _MAX_DECOMPRESSED
+        except FileError:
+            return False
+
+
+def _without_mark(content: bytes) -> bytes:
+    return content.removeprefix(b"\xef\xbb\xbf")
+
+
+def _read_table(content: bytes, options: TableOptions) -> tuple[list[tuple[int, bytes]] | None, int]:
+    """The rows as JSON with their lines, or None for an error; and how many bad rows were left out."""
+    with TableReader("table", options, content=io.BytesIO(content)) as table:
+        try:
+            rows = [(line, orjson.dumps(row) if value is None else value) for line, row, value in table.rows()]
+        except FileError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 2000
+            return None, table.bad_rows.counts.total()
+    for _, value in rows:
+        assert isinstance(json.loads(value), dict)
+        assert b"\n" not in value
+    return rows, table.bad_rows.counts.total()
+
+
+def _assert_csv_comes_back(values: list[bytes]) -> None:
+    rows = [json.loads(value) for value in values]
+    columns = list(rows[0])
+    if not all(columns) or columns[0].lower().startswith("sep="):
+        return  # Written again, they would be another header.
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, quoting=csv.QUOTE_ALL)
+    writer.writerows([columns, *([row[name] for name in columns] for row in rows)])
+    options = TableOptions(format="csv")
+    again, _ = _read_table(written.getvalue().encode(), options)
+    assert again is not None
+    assert [json.loads(value) for _, value in again] == rows
+
+
+TARGETS: dict[str, Target] = {
+    "codec": codec,
+    "tokenise": tokenise,
+    "artefact": artefact,
+    "settings": settings,
+    "tables": tables,
+}
 
 # Real reviews, as they come.
 _REVIEWS = (Path(streamer.__file__).parent / "demo" / "samples.jsonl").read_bytes().splitlines()[:60]
+
+
+def _zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("a.csv"), b"text\na\n")
+    return buffer.getvalue()
+
 
 # Where to begin: what is nearly right gets further than what is not.
 SEEDS: dict[str, list[bytes]] = {
@@ -209,5 +322,24 @@ SEEDS: dict[str, list[bytes]] = {
         b"INPUT__MAX_BYTES\x001e9",
         b'DELIVERY\x00exactly_once\x00drain_timeout_ms = 1_000\nmodel = { sha256 = "0", watch_ms = 0 }\n',
         b"CONFIG\x00/nowhere",
+    ],
+    "tables": [
+        bytes([kind]) + content
+        for kind, content in (
+            (0, b'\xef\xbb\xbfsep=;\r\nid;text\r\n1;"a ""b"" c"\r\n2;d\r\n'),
+            (0, b'id,text,,\n1,"a\nb",,\n\n2,"c\n3,d,e\n4\n5,f" g\n6,h\xff\n7,\x00\n'),
+            (1, "1,很好\n2,很差\n".encode()),
+            (2, b'id\ttext\n"1"\t"a \\"b\\""\n'),
+            (3, b'id;text\r1;"a\r2;b\r'),
+            (4, "id,text\n1,质量很好\n".encode("gb18030")),
+            (5, b'{"text":"a","x":[1.5,NaN,{"y":null}]}\n\n{"text":"b"},\n[1]\n{"text":"\xff"}\n'),
+            (6, b'[{"text":"a"},\n {"text": -Infinity, "x": "\\ud800"}, 7]\n'),
+            (6, b"[{'text': 'a'}]"),
+            (7, '{"text":"很好"}\n'.encode("utf-16")),
+            (0, gzip.compress(b"text\na\n", mtime=0) + b"\0" + gzip.compress(b"b\n", mtime=0) + b"more"),
+            (0, bz2.compress(b"text\na\n")),
+            (0, zstd.compress(b"text\na\n")),
+            (0, _zip()),
+        )
     ],
 }

@@ -193,17 +193,35 @@ group = "nobody"
 def test_rules_that_are_not_live_are_tried(tmp_path: Path) -> None:
     """Instead of the live ones and their default; with examples, and what could not be labelled."""
     (tmp_path / "new.toml").write_text(TOML)
-    (tmp_path / "rows.jsonl").write_text('{"text": "a terrible\\u001b[2J film"}\nnot json\n{"text": "fine"}\n')
+    (tmp_path / "rows.jsonl").write_text('{"text": "a terrible\\u001b[2J film"}\n{"stars": 1}\n{"text": "fine"}\n')
     arguments = (str(tmp_path / "rows.jsonl"), "--rules", str(tmp_path / "new.toml"), "--show", "3")
     live = moderating("held") | {"STREAMER_MODERATION__DEFAULT": "block"}
     tried = try_rules(*arguments, "--json", environment=live)
     bad, never = tried["rules"]
     assert (bad["name"], bad["reviews"], bad["examples"][0]["text"]) == ("bad", 1, "a terrible\x1b[2J film")
-    assert (never["reviews"], tried["never_matched"], tried["unreadable"]) == (0, ["never"], {"not_json": 1})
+    assert (never["reviews"], tried["never_matched"], tried["unreadable"]) == (0, ["never"], {"text_missing": 1})
     assert (tried["default"]["action"], tried["default"]["reviews"]) == ("allow", 1)
     shown = run_rules(*arguments, environment=live)
     assert "never matched: never" in shown.stdout and "a terrible [2J film" in shown.stdout
     assert "\x1b" not in shown.stdout
+
+
+def test_rules_are_tried_on_the_same_tables_as_label_reads(tmp_path: Path) -> None:
+    """With its options and its strictness; rows of which none can be labelled are an error."""
+    (tmp_path / "new.toml").write_text(TOML)
+    (tmp_path / "rows.csv").write_text("1;a terrible film\n2;so;so\n3;fine\n")
+    options = ("--rules", str(tmp_path / "new.toml"), "--no-header", "--delimiter", ";", "--text-column", "2")
+    arguments = (str(tmp_path / "rows.csv"), *options)
+    done = run_rules(*arguments)
+    assert (done.code, done.stdout) == (2, "")
+    assert "rows.csv, line 2: 3 cells" in done.stderr
+    done = run_rules(*arguments, "--skip-bad-rows")
+    assert done.code == 0
+    assert "2 reviews: " in done.stdout and "1 bad row left out: 1 with too many cells" in done.stderr
+    (tmp_path / "rows.json").write_text('[{"body": "x"}, {"body": "y"}]')
+    done = run_rules(str(tmp_path / "rows.json"), "--rules", str(tmp_path / "new.toml"))
+    assert done.code == 2
+    assert "rows.json: no row could be labelled: 2 text_missing" in done.stderr
 
 
 @pytest.mark.parametrize(

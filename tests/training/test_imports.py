@@ -28,6 +28,16 @@ STREAMER = {
         "streamer.settings",
     },
     "training.evaluation.artefact": {"streamer.events", "streamer.models.artefact", "streamer.models.torchscript"},
+    # One reader of tables for every command.
+    "training.sources.tables": {
+        "streamer.files.bad_rows",
+        "streamer.files.compression",
+        "streamer.files.errors",
+        "streamer.files.options",
+        "streamer.files.tables",
+        "streamer.formats.json",
+        "streamer.printable",
+    },
     "training.cli": {"streamer.models.artefact"},  # For the error that it ends with.
 }
 

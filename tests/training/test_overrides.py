@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_wrong_change_is_refused_with_its_field(change: str, message: str) -> 
 def test_a_saved_recipe_is_a_recipe(tmp_path: Path) -> None:
     """What a run saves can be run again; of the user's own table only the name is in it."""
     (tmp_path / "recipe.toml").write_text('name = "x"\nversion = "1"\noptimiser = { epochs = 1 }', encoding="utf-8")
-    columns = {"text_column": "a", "label_column": "b", "language": "en"}
+    columns: dict[str, Any] = {"text_column": "a", "label_column": "b", "language": "en"}
     recipe = with_user_table(read_recipe(str(tmp_path / "recipe.toml")), tmp_path / "own.csv", **columns)
     assert recipe.data[0].path == str(tmp_path / "own.csv")
     saved = tmp_path / "recipe.json"

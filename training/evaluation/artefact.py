@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,15 @@ class ArtefactEvaluation:
         return fields | {"figures": fields.pop("metrics")}
 
 
-def file_source(path: Path, *, text_column: str = "text", label_column: str = "label", language: str = "any") -> Source:
-    """A .csv, .tsv or .jsonl file, each also as .gz, with these columns and the usual labels."""
+def file_source(
+    path: Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    language: str = "any",
+    table_fields: Mapping[str, Any] | None = None,
+) -> Source:
+    """A table with these columns and the usual labels. table_fields: of the source, how it is read."""
     return Source(
         name="file",
         language=language,
@@ -67,6 +74,7 @@ def file_source(path: Path, *, text_column: str = "text", label_column: str = "l
         text=text_column,
         label=label_column,
         neutral=NEUTRAL_SPELLINGS,
+        **(table_fields or {}),
     )
 
 

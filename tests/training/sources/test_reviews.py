@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,54 @@ def test_tsv_and_json_lines_are_read_also_compressed(tmp_path: Path, suffix: str
     assert read_text(tmp_path, lines, path=f"r.jsonl{suffix}") == [GOOD, BAD]
 
 
+def test_every_format_of_the_commands_is_read(tmp_path: Path) -> None:
+    """By the same reader: arrays, columns by a path, files in a zip, encodings and delimiters by option."""
+    rows = [{"review": {"body": "很好"}, "label": 1}, {"review": {"body": "很差"}, "label": 0}]
+    lines = "\n".join(map(json.dumps, rows))
+    assert read_text(tmp_path, lines, path="r.jsonl", text="review.body") == [GOOD, BAD]
+    assert read_text(tmp_path, json.dumps(rows, indent=1), path="r.json", text="review.body") == [GOOD, BAD]
+    assert read_text(tmp_path, "sep=;\ntext;label\n很好;1\n很差;0\n") == [GOOD, BAD]
+    assert read_text(tmp_path, "很好|1\n很差|0\n", header=False, delimiter="|", text="1", label="2") == [GOOD, BAD]
+    utf16 = "text\tlabel\n很好\t1\n很差\t0\n".encode("utf-16")
+    assert read_text(tmp_path, utf16, encoding="utf-16", path="r.txt", format="tsv") == [GOOD, BAD]
+    assert read_text(tmp_path, bz2.compress("text,label\n很好,1\n很差,0\n".encode())) == [GOOD, BAD]
+
+
+def test_quotes_may_be_escaped_or_letters(tmp_path: Path) -> None:
+    """As in the table of film reviews at Kaggle, and in plain tsv."""
+    escaped = 'id\tsentiment\treview\n"0_8"\t1\t"很\\"好\\""\n"1_2"\t0\t"很差"\n'
+    fields = {"path": "r.tsv", "text": "review", "label": "sentiment"}
+    assert read_text(tmp_path, escaped, escape="\\", **fields) == [Review('很"好"', POSITIVE), BAD]
+    with pytest.raises(DataError, match=r"r.tsv, line 2: a quote that is escaped by a backslash"):
+        read_text(tmp_path, escaped, **fields)
+    plain = 'text\tlabel\n"很好\t1\n很差\t0\n'
+    assert read_text(tmp_path, plain, quote="none", path="r.tsv") == [Review('"很好', POSITIVE), BAD]
+
+
+def test_bad_rows_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Those of the reader, and those that lack a text or a label; a null text is as blank as an empty one."""
+    lines = [
+        '{"text": "很好", "label": 1}',
+        "{",
+        '{"label": 0}',
+        '{"text": 3, "label": 0}',
+        '{"text": null, "label": 0}',
+    ]
+    content = "\n".join([*lines, '{"text": "很差", "label": 0}'])
+    with pytest.raises(DataError, match=r"r\.jsonl, line 2: not JSON"):
+        read_text(tmp_path, content, path="r.jsonl")
+    assert read_text(tmp_path, content, path="r.jsonl", skip_bad_rows=True) == [GOOD, BAD]
+    assert "r.jsonl, line 3: column 'text': no such field; there are label; the row is left out" in caplog.messages
+    assert caplog.messages[-1] == "r.jsonl: 3 bad rows left out: 1 not JSON, 1 without a column, 1 without a text"
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """The table is read for its digest too."""
+    os.mkfifo(tmp_path / "r.csv")
+    with pytest.raises(DataError, match="a pipe can be read only once"):
+        read_reviews(source(), tmp_path, tmp_path)
+
+
 def test_rows_are_chosen_by_where_and_limit_and_blank_texts_are_left_out(tmp_path: Path) -> None:
     """A file may hold several sets; a trial needs only some of it."""
     text = "text,label,set\n很好,1,a\n很差,0,a\n不好,0,a\n不错,1,b\n  ,1,a\n"
@@ -68,16 +118,17 @@ def test_rows_are_chosen_by_where_and_limit_and_blank_texts_are_left_out(tmp_pat
         ("r.csv", "", "r.csv: the file is empty"),
         ("r.csv", "text,label\n", "r.csv: no review in it"),
         ("r.csv", " \n", "r.csv: the file is empty"),
-        ("r.csv", "text,label\n很好,1\n很差,0\n".encode("utf-16"), "r.csv, line 1: not utf-8"),
-        ("r.csv", "review,label\n好,1\n", "r.csv, line 1, column 'text': no such column; there are review, label"),
+        ("r.csv", "text,label\n很好,1\n很差,0\n".encode("utf-16"), "r.csv: this looks like UTF-16: --encoding utf-16"),
+        ("r.csv", "review,label\n好,1\n", "r.csv, line 1: no column 'text'; the columns are review, label"),
         ("r.csv", 'text,label\n"好\n好",1\n差,meh\n', r"r.csv, line 4, column 'label': unknown label 'meh' \(known"),
         ("r.csv", "text,label\n好,1\n很好,1\n", "r.csv, column 'label': only positive reviews in it"),
-        ("r.csv", "text,label\n好,1\n很,好,1\n", "r.csv, line 3: 3 fields, but the header has 2"),
-        ("r.csv", 'text,label\n"好,1\n', "r.csv, line 2: unexpected end of data"),
-        ("r.csv", "text,label\n好,1\n".encode() + "差,0".encode("gbk"), "r.csv, line 3: not utf-8"),
-        ("r.csv.gz", b"plain", "r.csv.gz: "),
+        ("r.csv", "text,label\n好,1\n很,好,1\n", "r.csv, line 3: 3 cells, but the header has 2"),
+        ("r.csv", 'text,label\n"好,1\n', "r.csv, line 2: a quote is opened and never closed"),
+        ("r.csv", "text,label\n好,1\n".encode() + "差,0".encode("gbk"), "r.csv, line 3: not UTF-8, likely"),
+        ("r.csv.gz", gzip.compress(b"text,label\n")[:-4], "r.csv.gz: the gzip data end too early"),
         ("r.jsonl", '{"text": "好", "label": 1}\n{"text": "好"}', "r.jsonl, line 2, column 'label': no such field"),
-        ("r.jsonl", "[]", "r.jsonl, line 1: not a JSON object"),
+        ("r.jsonl", "[]", "r.jsonl: this looks like a JSON array"),
+        ("r.jsonl", "7", "r.jsonl, line 1: a JSON number instead of an object"),
         ("r.jsonl", "\n{", "r.jsonl, line 2: not JSON"),
         ("r.jsonl", '{"text": 3, "label": 1}', "r.jsonl, line 1, column 'text': not a text"),
     ],
@@ -141,7 +192,7 @@ def test_reviews_that_follow_each_other_are_a_group(tmp_path: Path) -> None:
     [
         ("r.csv", "text,label,product\n好,1,a\n差,0, \n", "r.csv, line 3, column 'product': the group is empty"),
         ("r.jsonl", '{"text": "好", "label": 1, "product": null}', "r.jsonl, line 1, column 'product': the group is"),
-        ("r.csv", "text,label\n好,1\n", "r.csv, line 1, column 'product': no such column"),
+        ("r.csv", "text,label\n好,1\n", "r.csv, line 1: no column 'product'"),
     ],
 )
 def test_a_group_that_is_missing_is_said_with_its_place(tmp_path: Path, path: str, text: str, message: str) -> None:
