@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from training.options import Options, with_options
-from training.overrides import read_recipe, with_changes, with_user_table
+from streamer.printable import printable, printable_lines, shown_path
+from training.options import Options, check_path, with_options
+from training.overrides import label_fields, read_recipe, split_changes, with_changes, with_user_table
 from training.progress import report
 from training.recipe import Recipe, RecipeError
 
@@ -32,9 +33,15 @@ app = typer.Typer(
 DONE, WRONG, INTERRUPTED = 0, 2, 130
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A name in training/recipes, a .toml file, or a run's recipe.json.")
+    str,
+    typer.Argument(
+        callback=check_path, metavar="RECIPE", help="A name in training/recipes, a .toml file, or a run's recipe.json."
+    ),
 ]
-Artefact = Annotated[Path | None, typer.Option(help="Where to write it.", show_default="artefact in the run's folder")]
+Artefact = Annotated[
+    Path | None,
+    typer.Option(callback=check_path, help="Where to write it.", show_default="artefact in the run's folder"),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch of an interrupted run.")]
 
 
@@ -76,11 +83,17 @@ def train(recipe: RecipeName, options: Options, resume: Resume = False) -> None:
 @with_options
 def evaluate(
     options: Options,
-    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="Whose trained weights to measure.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(callback=check_path, metavar="RECIPE", help="Whose trained weights to measure.")
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Also on the test split.")] = False,
-    model: Annotated[Path | None, typer.Option(help="An artefact's folder, instead of RECIPE.")] = None,
-    data: Annotated[Path | None, typer.Option(help="With --model: a labelled table, as for --csv.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Where to write the metrics too.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(callback=check_path, help="An artefact's folder, instead of RECIPE.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(callback=check_path, help="With --model: a labelled table, as for --csv.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(callback=check_path, help="Where to write the metrics too.")] = None,
 ) -> None:
     """Calibrate a run's weights and measure them; or measure any artefact on any labelled file.
 
@@ -107,7 +120,7 @@ def evaluate(
                 text_column=options.text_column,
                 label_column=options.label_column,
                 language=options.language or "any",
-                table_fields=options.table_fields,
+                table_fields=options.table_fields | label_fields(options.labels or ()),
             )
             evaluate_artefact_step(model, source, options.threads, json)
 
@@ -150,7 +163,10 @@ def run_all(recipe: RecipeName, options: Options, resume: Resume = False, artefa
 
 def _recipe(name: str, options: Options) -> Recipe:
     """The recipe with the changes, the decisions and the table that the options name."""
-    recipe = with_changes(read_recipe(name), options.changes or ())
+    _require_table(options)
+    named = read_recipe(name)
+    changes, later = split_changes(named, options.changes or ())
+    recipe = with_changes(named, changes)
     language = options.language or "zh"
     if options.verdicts is not None:
         from training.sources.decisions import with_decisions
@@ -167,14 +183,21 @@ def _recipe(name: str, options: Options) -> Recipe:
         )
     elif options.verdict_labels is not None:
         raise RecipeError("--verdict-labels goes with --verdicts")
-    return with_user_table(
+    recipe = with_user_table(
         recipe,
         options.csv,
         text_column=options.text_column,
         label_column=options.label_column,
         language=language,
-        table_fields=options.table_fields,
+        table_fields=options.table_fields | label_fields(options.labels or ()),
     )
+    return with_changes(recipe, later)
+
+
+def _require_table(options: Options) -> None:
+    """Raise RecipeError for --labels without a table that they are of."""
+    if options.labels and options.csv is None:
+        raise RecipeError("--labels goes with --csv; a recipe's own sources have positive, negative, neutral and skip")
 
 
 def _folder(recipe: Recipe, options: Options) -> Path:
@@ -215,7 +238,7 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, RecipeError):  # The imports below load torch.
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{shown_path(error.filename)}: {error.strerror}" if error.filename else printable(str(error), 200)
     from streamer.models.artefact import ModelError
     from training.model.checkpoint import CheckpointError
     from training.model.export import ExportError
@@ -228,5 +251,5 @@ def _message(error: Exception) -> str | None:
 
 
 def _exit(code: int, message: str) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(printable_lines(message), err=True)
     raise typer.Exit(code)

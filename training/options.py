@@ -11,8 +11,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from streamer.printable import why_not_a_path
+
 _OWN = "Your own reviews"
 _TABLE = "How to read your table"
+
+
+def check_path(value: Any) -> Any:
+    """Refuse what cannot be a path, without quoting it: it may be a key."""
+    if value is not None and (reason := why_not_a_path(value)) is not None:
+        raise typer.BadParameter(reason)
+    return value
 
 
 @dataclass(frozen=True)
@@ -22,9 +31,15 @@ class Options:
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change the recipe: model.kind=gru.")
     ] = None
-    data_dir: Annotated[Path, typer.Option(help="What the recipe's paths are relative to.")] = Path()
-    cache: Annotated[Path, typer.Option(help="Where fetched packages are kept.")] = Path(".cache/training")
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/<recipe's name>")] = None
+    data_dir: Annotated[Path, typer.Option(callback=check_path, help="What the recipe's paths are relative to.")] = (
+        Path()
+    )
+    cache: Annotated[Path, typer.Option(callback=check_path, help="Where fetched packages are kept.")] = Path(
+        ".cache/training"
+    )
+    out: Annotated[
+        Path | None, typer.Option(callback=check_path, help="The run's folder.", show_default="runs/<recipe's name>")
+    ] = None
     threads: Annotated[int | None, typer.Option(min=1, help="Of torch; on busy cores one is faster than several.")] = (
         None
     )
@@ -33,7 +48,11 @@ class Options:
     ] = False
     csv: Annotated[
         Path | None,
-        typer.Option(help="csv, tsv, JSON or Parquet, also compressed, added to the recipe's.", rich_help_panel=_OWN),
+        typer.Option(
+            callback=check_path,
+            help="csv, tsv, JSON or Parquet, also compressed, added to the recipe's.",
+            rich_help_panel=_OWN,
+        ),
     ] = None
     text_column: Annotated[str, typer.Option(help="The column of texts, also of --data.", rich_help_panel=_OWN)] = (
         "text"
@@ -41,6 +60,14 @@ class Options:
     label_column: Annotated[str, typer.Option(help="The column of labels, also of --data.", rich_help_panel=_OWN)] = (
         "label"
     )
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=LABEL,…",
+            help="What the labels mean: positive=4,5 then negative=1,2, neutral=3, skip=nan; also of --data.",
+            rich_help_panel=_OWN,
+        ),
+    ] = None
     language: Annotated[
         str | None, typer.Option(help="For the metrics by language only.", rich_help_panel=_OWN, show_default="zh")
     ] = None
@@ -64,6 +91,7 @@ class Options:
     verdicts: Annotated[
         str | None,
         typer.Option(
+            callback=check_path,
             help="What moderators decided, added to the recipe's: a .jsonl export, also .gz, or `topic`.",
             rich_help_panel=_OWN,
         ),

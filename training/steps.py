@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from training.evaluation.artefact import evaluate_artefact
@@ -149,12 +150,17 @@ def export_step(run: Run, target: Path, force: bool) -> None:
     report(f"{target}: {size / 1e6:.1f} MB")
 
 
+def _to_standard_error(line: str) -> None:
+    """Standard output may be the metrics."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def evaluate_artefact_step(artefact: Path, source: Source, threads: int | None, out: Path | None) -> None:
     """Evaluate any artefact on any labelled file; the metrics go to `out`, or to standard output.
 
     Raises ModelError when the artefact is refused, DataError for the file.
     """
-    evaluation = evaluate_artefact(artefact, source, threads=threads or 0)
+    evaluation = evaluate_artefact(artefact, source, threads=threads or 0, report=_to_standard_error)
     content = json.dumps(evaluation.as_json(), ensure_ascii=False, indent=1) + "\n"
     if out is None:
         report(content)

@@ -62,7 +62,7 @@ def _moderation_section(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FileError(f"{shown_path(path)}: {reason_of(error)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{shown_path(path)}: not TOML: {printable(str(error))}") from None
+        raise FileError(f"{shown_path(path)}: not TOML: {printable(str(error), 200)}") from None
     if not isinstance(section, dict) or not section.get("rules"):
         raise FileError(f"{shown_path(path)}: has no [[moderation.rules]]")
     # The default of the service's settings does not belong to the tested rules.

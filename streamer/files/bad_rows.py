@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 
 from streamer.files.errors import FileError
-from streamer.printable import printable
+from streamer.printable import shown_path
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class BadRows:
     def log_summary(self) -> None:
         """Log the summary if any row was left out, unless somebody else has shown it."""
         if self.counts and not self._is_summed_up:
-            logger.warning("%s: %s", printable(self.name, 300), self.summary())
+            logger.warning("%s: %s", shown_path(self.name), self.summary())
 
 
 def row_count(count: int, row: str = "row") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.printable import printable
+from streamer.printable import printable, shown_path
 
 _LONGEST_NAME = 300  # Of a file in a message, in characters.
 
@@ -16,5 +16,5 @@ class FileError(Exception):
     def __init__(self, what: str, file: str | None = None, line: int | None = None) -> None:
         """line: counted from 1."""
         self.what, self.file, self.line = what, file, line
-        name = "" if file is None else printable(file, _LONGEST_NAME)
+        name = "" if file is None else printable(shown_path(file), _LONGEST_NAME)
         super().__init__(f"{name}{f', line {line}' if line else ''}: {what}" if name else what)

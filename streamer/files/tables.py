@@ -31,7 +31,7 @@ from streamer.files.options import TableOptions
 from streamer.files.parquet import parquet_rows
 from streamer.files.read_ahead import Interruptible
 from streamer.files.wrong_kind import wrong_bytes, wrong_text
-from streamer.printable import printable
+from streamer.printable import printable, shown_path
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class TableReader:
         return table.read(self._required, header=options.header, fixed_delimiter=options.delimiter is not None)
 
     def _warn(self, what: str) -> None:
-        logger.warning("%s: %s", printable(self.name, 300), what)
+        logger.warning("%s: %s", shown_path(self.name), what)
 
 
 def _shows_kind(head: bytes) -> bool:

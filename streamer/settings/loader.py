@@ -195,7 +195,7 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
         lines = [f"{described(location(item))}: {in_words(item)}" for item in wrong]
         raise SettingsError("\n".join(lines)) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{shown_path(path or '')}: not TOML: {printable(str(error))}") from None
+        raise SettingsError(f"{shown_path(path or '')}: not TOML: {printable(str(error), 200)}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{shown_path(path or '')}: not UTF-8") from None
     except OSError as error:

@@ -266,3 +266,66 @@ def test_a_step_too_early_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "weights.safetensors is missing: run the step `train` first" in capsys.readouterr().err
     assert main(["export", *arguments]) == 2
     assert "evaluation.json is missing: run the step `evaluate` first" in capsys.readouterr().err
+
+
+def case(folder: Path, labels: tuple[str, str, str], encoding: str = "utf-8") -> Path:
+    """A table of 200 reviews with labels as written here: of positive, negative and a few further ones."""
+    rows = [("text", "label")]
+    rows += [(text, labels[0] if label == "positive" else labels[1]) for text, label in synthetic(200)]
+    rows += [(f"middling {number}", labels[2]) for number in range(3) if labels[2]]
+    path = folder / "own.csv"
+    path.write_text("".join(f"{text},{label}\n" for text, label in rows), encoding=encoding)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("labels", "options"),
+    [
+        (("1", "-1", "0"), []),
+        (("4", "0", ""), []),
+        (("好评", "差评", ""), []),
+        (("True", "False", ""), []),
+        (("1.0", "0.0", "nan"), ["--labels", "skip=nan"]),
+        (("1.0", "0.0", "nan"), ["--skip-bad-rows"]),
+        (("5.0", "1.0", "3.0"), ["--labels", "positive=4,5", "--labels", "negative=1,2", "--labels", "neutral=3"]),
+    ],
+    ids=str,
+)
+def test_labels_as_people_have_them_are_prepared(
+    tmp_path: Path, labels: tuple[str, str, str], options: list[str]
+) -> None:
+    """By themselves where they are clear, else by the option that the error names."""
+    (tmp_path / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    table = case(tmp_path, labels)
+    arguments = ["prepare", str(tmp_path / "tiny.toml"), "--csv", str(table), "--out", str(tmp_path / "out")]
+    assert main([*arguments, *options]) == 0
+    if options:
+        assert main([*arguments[:-1], str(tmp_path / "other")]) == 2
+
+
+def test_the_encoding_of_ones_own_table_is_an_option_or_a_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names it, and a recipe without data of its own takes --set data.0 of the table that is added."""
+    (tmp_path / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    table = case(tmp_path, ("好评", "差评", ""), "gbk")
+    arguments = ["prepare", str(tmp_path / "tiny.toml"), "--csv", str(table), "--out"]
+    assert main([*arguments, str(tmp_path / "none")]) == 2
+    assert "--encoding" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "option"), "--encoding", "gbk"]) == 0
+    assert main([*arguments, str(tmp_path / "change"), "--set", "data.0.encoding=gbk"]) == 0
+
+
+@pytest.mark.parametrize("option", ["--csv", "--out", "--data-dir", "--cache", "--artefact", "--verdicts"])
+def test_a_key_in_place_of_a_path_is_not_shown(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2 before anything is read."""
+    assert main(["run", "own", option, "x-----BEGIN PRIVATE KEY-----\nMIIEvQ\n"]) == 2
+    shown = capsys.readouterr().err
+    assert "a PEM text, not the path of a file" in " ".join(shown.replace("│", " ").split())
+    assert "MIIEvQ" not in shown
+
+
+def test_labels_without_a_table_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would be without effect."""
+    assert main(["prepare", "bundled", "--labels", "skip=nan"]) == 2
+    assert "--labels goes with --csv" in capsys.readouterr().err

@@ -17,8 +17,9 @@ ROOT = Path(training.__file__).parent
 ROOMS = ("files", "labels", "recipe", "sources", "corpus", "evaluation", "model")
 TOP = len(ROOMS)
 
-# The tokeniser, which serves too; the model as it is served, which evaluation predicts with. The rest is the artefact.
-STREAMER_ANYWHERE = {"streamer.text"}
+# The tokeniser, which serves too, and how text from outside is shown; the model as it is served, which evaluation
+# predicts with. The rest is the artefact.
+STREAMER_ANYWHERE = {"streamer.text", "streamer.printable"}
 STREAMER = {
     # What people decided: the format of the decisions, and Kafka, where they may be read.
     "training.sources.decisions": {
@@ -36,8 +37,8 @@ STREAMER = {
         "streamer.files.options",
         "streamer.files.tables",
         "streamer.formats.json",
-        "streamer.printable",
     },
+    "training.recipe": {"streamer.settings.words"},  # Errors of a recipe are words, as those of settings.
     "training.cli": {"streamer.models.artefact"},  # For the error that it ends with.
 }
 

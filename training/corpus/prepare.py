@@ -20,6 +20,7 @@ from training.corpus.splitting import Assignment, KeyedReview, deduplicate_and_s
 from training.corpus.vocabulary import build_vocabulary
 from training.labels import NEGATIVE, POSITIVE
 from training.recipe import Recipe
+from training.sources.labelling import Report
 from training.sources.reviews import Review, read_reviews, source_bytes
 from training.sources.tables import DataError
 
@@ -40,13 +41,13 @@ def corpus_digest(recipe: Recipe, data_dir: Path, cache: Path) -> str:
     return digest.hexdigest()
 
 
-def prepare(recipe: Recipe, data_dir: Path, cache: Path) -> Corpus:
-    """Read, deduplicate, split and encode the recipe's reviews.
+def prepare(recipe: Recipe, data_dir: Path, cache: Path, report: Report | None = None) -> Corpus:
+    """Read, deduplicate, split and encode the recipe's reviews. report: as of `read_reviews`.
 
     Raises DataError and FetchError as `read_reviews` and `deduplicate_and_split` do, and DataError when a split lacks
     a class or too few tokens are left for a vocabulary.
     """
-    reviews, tokens = _read(recipe, data_dir, cache)
+    reviews, tokens = _read(recipe, data_dir, cache, report)
     assignments, outcomes = deduplicate_and_split(reviews, recipe)
     leak_report, leaks = find_leaks(reviews, assignments, recipe)
     indices = _indices_by_split(assignments, reviews, recipe)
@@ -83,12 +84,14 @@ def prepare(recipe: Recipe, data_dir: Path, cache: Path) -> Corpus:
     )
 
 
-def _read(recipe: Recipe, data_dir: Path, cache: Path) -> tuple[list[KeyedReview], list[list[str]]]:
+def _read(
+    recipe: Recipe, data_dir: Path, cache: Path, report: Report | None
+) -> tuple[list[KeyedReview], list[list[str]]]:
     """All reviews of all sources, and the tokens of each."""
     reviews: list[KeyedReview] = []
     tokens: list[list[str]] = []
     for number, source in enumerate(recipe.data):
-        for review in read_reviews(source, data_dir, cache, recipe.directory):
+        for review in read_reviews(source, data_dir, cache, recipe.directory, report):
             key, found = _segmented(review, recipe.model.max_tokens)
             reviews.append(KeyedReview(review, key, number, not found))
             tokens.append(found)

@@ -17,6 +17,7 @@ import numpy as np
 from streamer.events import Prediction
 from streamer.models.artefact import ModelError
 from streamer.models.torchscript import Model, load
+from streamer.printable import shown_path
 from streamer.text import normalise
 from training.corpus.batches import inference_batches
 from training.corpus.splitting import text_key
@@ -25,6 +26,7 @@ from training.evaluation.calibration import AbstentionBand
 from training.evaluation.metrics import LabelledLogits, Metrics, metrics_of
 from training.labels import NEUTRAL_SPELLINGS
 from training.recipe import Source
+from training.sources.labelling import Report
 from training.sources.reviews import Review, read_reviews
 from training.sources.tables import DataError
 
@@ -73,29 +75,33 @@ def file_source(
         path=str(path.resolve()),
         text=text_column,
         label=label_column,
-        neutral=NEUTRAL_SPELLINGS,
-        **(table_fields or {}),
+        **({"neutral": NEUTRAL_SPELLINGS} | dict(table_fields or {})),
     )
 
 
 def evaluate_artefact(
-    directory: Path, source: Source, data_dir: Path = Path(), cache: Path = Path(".cache/training"), threads: int = 0
+    directory: Path,
+    source: Source,
+    data_dir: Path = Path(),
+    cache: Path = Path(".cache/training"),
+    threads: int = 0,
+    report: Report | None = None,
 ) -> ArtefactEvaluation:
     """Evaluate an artefact on all reviews of a source, in float32 on the CPU.
 
-    threads: of torch; 0 leaves the choice to it. Raises ModelError when the artefact is refused, DataError and
-    FetchError as `read_reviews` does.
+    threads: of torch; 0 leaves the choice to it. report: as of `read_reviews`. Raises ModelError when the artefact is
+    refused, DataError and FetchError as `read_reviews` does.
     """
     model = load(directory, "cpu", "float32", threads)
     temperature = temperature_of(directory)
-    return evaluate_reviews(model, temperature, read_reviews(source, data_dir, cache), source)
+    return evaluate_reviews(model, temperature, read_reviews(source, data_dir, cache, report=report), source)
 
 
 def temperature_of(directory: Path) -> float:
     """The temperature in an artefact's manifest. Raises ModelError when it has none."""
     temperature = json.loads((directory / "manifest.json").read_text(encoding="utf-8")).get("temperature")
     if not isinstance(temperature, int | float) or temperature <= 0:
-        raise ModelError(f"{directory / 'manifest.json'}: no temperature in it")
+        raise ModelError(f"{shown_path(directory / 'manifest.json')}: no temperature in it")
     return float(temperature)
 
 

