@@ -39,7 +39,7 @@ app.add_typer(rules, name="rules")
 
 def _path(value: Any) -> Any:
     """Refuse what cannot be a path, without quoting it: it may be a key."""
-    if value is not None and (reason := why_not_a_path(value)) is not None:
+    if value is not None and (reason := why_not_a_path(value)) is not None and not os.path.exists(value):
         raise typer.BadParameter(reason)
     return value
 

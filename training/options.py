@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -19,7 +20,7 @@ _TABLE = "How to read your table"
 
 def check_path(value: Any) -> Any:
     """Refuse what cannot be a path, without quoting it: it may be a key."""
-    if value is not None and (reason := why_not_a_path(value)) is not None:
+    if value is not None and (reason := why_not_a_path(value)) is not None and not os.path.exists(value):
         raise typer.BadParameter(reason)
     return value
 

@@ -83,7 +83,7 @@ def with_user_table(
         path=str(table.resolve()),
         text=text_column,
         label=label_column,
-        origin=table.name,
+        origin=printable(table.name),
         licence="yours",
         **(table_fields or {}),
     )

@@ -41,6 +41,11 @@ def _may_be_a_path(path: str) -> str:
     return path
 
 
+def _saved(path: str) -> str:
+    """Of an absolute path the name; of a name that is not UTF-8, how messages show it, since JSON has no such text."""
+    return printable(Path(path).name if Path(path).is_absolute() else path, None)
+
+
 def _matches(pattern: str, otherwise: str) -> AfterValidator:
     """A validator that raises ValueError with the words `otherwise`."""
     compiled = re.compile(pattern)
@@ -58,7 +63,7 @@ def _matches(pattern: str, otherwise: str) -> AfterValidator:
 DataPath = Annotated[
     str,
     AfterValidator(_may_be_a_path),
-    PlainSerializer(lambda path: Path(path).name if Path(path).is_absolute() else path, when_used="json"),
+    PlainSerializer(_saved, when_used="json"),
 ]
 
 

@@ -42,7 +42,7 @@ from streamer.settings.kafka import KafkaSettings
 from streamer.settings.log import LogSettings
 from streamer.settings.model import ModelSettings
 from streamer.settings.moderation import ModerationSettings
-from streamer.settings.names import PREFIX, described
+from streamer.settings.names import PREFIX, described, variable
 from streamer.settings.output import OutputSettings
 from streamer.settings.pipeline import PipelineSettings
 from streamer.settings.tracing import TracingSettings
@@ -201,11 +201,17 @@ def load(overrides: dict[str, Any] | None = None) -> Settings:
     except OSError as error:
         raise SettingsError(f"{CONFIG_VARIABLE}: {shown_path(path or '')}: {reason_of(error)}") from None
     except SourceError as error:  # A variable that should be JSON but is not. It names the field only.
-        field = re.search(r'field "(\w+)"', str(error))
-        path_of = (field[1],) if field else ()
-        raise SettingsError(f"{described(path_of)}: a variable of a list or of a section must be JSON") from None
+        raise SettingsError(_no_json(error)) from None
     except ValueError as error:  # Two values for one setting.
         raise SettingsError(str(error)) from None
+
+
+def _no_json(error: SourceError) -> str:
+    """The message for a variable that is not JSON; pydantic-settings names its section only."""
+    field = re.search(r'field "(\w+)"', str(error))
+    section = variable((field[1],)) if field else PREFIX
+    given = [name for name in os.environ if name.upper() == section or name.upper().startswith(f"{section}__")]
+    return f"{' or '.join(map(printable, sorted(given)))}: a list, or a section in one variable, must be JSON"
 
 
 def _require_file(path: str) -> None:
@@ -219,11 +225,11 @@ def _require_file(path: str) -> None:
 def _refuse_unknown_variables() -> None:
     """Refuse misspelt variables: pydantic-settings itself ignores unknown names."""
     fields = {name.upper(): field for name, field in Settings.model_fields.items()}
-    for variable in os.environ:
-        name = variable.upper()
+    for given in os.environ:
+        name = given.upper()
         if not name.startswith(PREFIX) or name in _OTHER_VARIABLES or name in TOP_LEVEL_VARIABLES:
             continue
         top, _, nested = name.removeprefix(PREFIX).partition("__")
         section = isinstance(getattr(fields.get(top), "default", None), BaseModel)
         if top not in fields or (nested and not section):
-            raise SettingsError(f"{printable(variable)}: no such setting")
+            raise SettingsError(f"{printable(given)}: no such setting")

@@ -15,6 +15,7 @@ _WORDS: dict[str, str | Callable[[Context], str]] = {
     "missing": "is missing",
     "string_type": "must be a text",
     "bytes_type": "must be a text",
+    "string_unicode": "must be UTF-8",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -40,8 +41,8 @@ _WORDS: dict[str, str | Callable[[Context], str]] = {
     "string_too_short": lambda context: _at_least(context["min_length"], "characters"),
     "string_too_long": lambda context: f"must have at most {_number(context['max_length'])} characters",
     "string_pattern_mismatch": "is not written as it must be",
-    "too_short": lambda context: _at_least(context["min_length"], "entries"),
-    "too_long": lambda context: f"must have at most {_number(context['max_length'])} entries",
+    "too_short": lambda context: _at_least(context["min_length"], _parts(context)),
+    "too_long": lambda context: f"must have at most {_number(context['max_length'])} {_parts(context)}",
 }
 
 
@@ -65,6 +66,11 @@ def location(error: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _parts(context: Context) -> str:
+    """What the value has so many of: a secret text is of no type that pydantic names."""
+    return "entries" if context.get("field_type") in ("Tuple", "List", "Set", "Dictionary") else "characters"
 
 
 def _at_least(length: int, what: str) -> str:

@@ -17,7 +17,17 @@ def root() -> Iterator[logging.Logger]:
     """The logging of the process, put back as it was."""
     root = logging.getLogger()
     named = [
-        logging.getLogger(name) for name in ("aiokafka", "aiokafka.consumer.fetcher", "kafka", "uvicorn", "asyncio")
+        logging.getLogger(name)
+        for name in (
+            "aiokafka",
+            "aiokafka.consumer.fetcher",
+            "kafka",
+            "uvicorn",
+            "asyncio",
+            "opentelemetry.exporter",
+            "opentelemetry.trace",
+            "opentelemetry.util.re",
+        )
     ]
     handlers, levels = root.handlers[:], {logger: logger.level for logger in (root, *named)}
     root.handlers = []
@@ -141,3 +151,10 @@ def test_credentials_in_a_url_are_not_logged(root: logging.Logger) -> None:
     stream = written(root, "INFO", "text")
     logging.getLogger("urllib3").warning("cannot reach %s", "https://ann:s3cret@collector:4318/v1")
     assert "cannot reach https://collector:4318/v1" in stream.getvalue()
+
+
+def test_headers_of_the_collector_are_not_logged(root: logging.Logger) -> None:
+    """OpenTelemetry quotes those that it cannot read, and they hold credentials."""
+    stream = written(root, "DEBUG", "text")
+    logging.getLogger("opentelemetry.util.re").warning("Header format invalid: %s", "authorization s3cret")
+    assert stream.getvalue() == ""

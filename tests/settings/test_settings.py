@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from streamer.settings import CONFIG_VARIABLE, Settings, SettingsError, load
 from streamer.settings.deprecated import _given, _warned, warn_of_old_names
+from tests.security.canaries import paths
 
 SECRET = "correct-horse-battery"  # noqa: S105  # A made-up one, to look for.
 SASL = {
@@ -480,7 +482,91 @@ def test_what_is_no_list_of_rules_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     set_variables(monkeypatch, STREAMER_MODERATION__RULES='{"name": "abuse"}')
     assert refusal().startswith("moderation.rules (STREAMER_MODERATION__RULES): ")
     set_variables(monkeypatch, STREAMER_MODERATION__RULES='[{"name"')
-    assert "moderation" in refusal()
+    assert refusal().startswith("STREAMER_MODERATION__RULES: ")
+
+
+def test_a_variable_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all of its section that are given, and without their values."""
+    set_variables(
+        monkeypatch, STREAMER_DASHBOARD__WORKERS=SECRET, STREAMER_DASHBOARD__PORT="1", STREAMER_HTTP__PORT="2"
+    )
+    assert refusal() == (
+        "STREAMER_DASHBOARD__PORT or STREAMER_DASHBOARD__WORKERS: a list, or a section in one variable, must be JSON"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("INPUT__TOPIC", "", "must not be empty"),
+        ("INPUT__TOPIC", "my topic", "a topic's name has no characters but a to z"),
+        ("INPUT__TOPIC", "评论", "a topic's name has no characters but a to z"),
+        ("INPUT__TOPIC", "t" * 250, "at most 249 characters, and this has 250"),
+        ("INPUT__TOPIC", ".", "no topic called '.' or '..'"),
+        ("DEAD_LETTERS__TOPIC", "..", "no topic called '.' or '..'"),
+        ("MODEL__SHA256", "abc", "64 digits"),
+        ("MODEL__PATH", "a\nb", "not the path of a file"),
+        ("MODEL__PATH", "x" * 300, "not the path of a file: it is too long"),
+        ("KAFKA__GROUP_ID", "", "must not be empty"),
+        ("KAFKA__SECURITY__PROTOCOL", "TLS", "must be 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ("BATCHING__MAX_REVIEWS", "many", "must be a whole number"),
+        ("BATCHING__MAX_REVIEWS", "0", "must be at least 1"),
+        ("BATCHING__MAX_REVIEWS", "9" * 5000, "must be a"),
+        ("BATCHING__MAX_WAIT_MS", "soon", "must be a number"),
+        ("BATCHING__MAX_WAIT_MS", "inf", "must be a finite number"),
+        ("HTTP__PORT", "70000", "must be at most 65535"),
+        ("HTTP__ENABLED", "perhaps", "must be true or false"),
+        ("DASHBOARD__TOKEN", "short", "must have at least 16 characters"),
+        ("DEAD_LETTERS__MAX_RATIO", "0", "must be above 0"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str) -> None:
+    """No regular expression, no type of Python, and nothing of pydantic's."""
+    set_variables(monkeypatch, **{f"STREAMER_{variable}": value})
+    refused = refusal()
+    assert refused.startswith(f"{variable.replace('__', '.').lower()} (STREAMER_{variable}): ")
+    assert said in refused
+    assert not {"pattern", "Input", "String", "Value error"} & set(refused.replace(":", " ").split())
+
+
+def test_no_setting_has_an_error_in_pydantics_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any type, whatever is wrong with the value, in a variable and in a file."""
+    refused = 0
+    for path, _ in paths(Settings):
+        for value in (
+            "",
+            "x",
+            "-1",
+            "[]",
+            "{}",
+            "1.5",
+            "é\x1b",
+            "\udcff",
+            "9" * 5000,
+            "nan",
+            [1],
+            {"a": 1},
+            1.5,
+            True,
+            None,
+        ):
+            section: dict[str, Any] = {path[-1]: value}
+            for name in reversed(path[:-1]):
+                section = {name: section}
+            try:
+                load(section)
+            except SettingsError as error:
+                refused += 1
+                assert "should" not in str(error) and "Value error" not in str(error), (path, value)
+                assert all(line.isprintable() for line in str(error).split("\n"))
+    assert refused > 300
+
+
+def test_a_topic_named_after_another_is_not_too_long() -> None:
+    """Its default has an ending; the setting to give is named."""
+    with pytest.raises(SettingsError, match=r"dead_letters\.topic: set it, since its default is longer"):
+        load({"input": {"topic": "t" * 249}})
+    assert load({"input": {"topic": "t" * 249}, "dead_letters": {"topic": "d"}}).input.topic == "t" * 249
 
 
 def test_rules_and_topics_must_fit_the_rest() -> None:

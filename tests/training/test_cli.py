@@ -329,3 +329,15 @@ def test_labels_without_a_table_are_refused(capsys: pytest.CaptureFixture[str]) 
     """They would be without effect."""
     assert main(["prepare", "bundled", "--labels", "skip=nan"]) == 2
     assert "--labels goes with --csv" in capsys.readouterr().err
+
+
+def test_a_table_whose_name_is_not_utf_8_is_used(tmp_path: Path) -> None:
+    """The model card and the saved recipe show its name with escapes."""
+    (tmp_path / "tiny.toml").write_text(RECIPE, encoding="utf-8")
+    try:
+        table = case(tmp_path, ("1", "0", "")).rename(tmp_path / "own\udce9\x1b.csv")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    assert main(["prepare", str(tmp_path / "tiny.toml"), "--csv", str(table), "--out", str(tmp_path / "out")]) == 0
+    saved = json.loads((tmp_path / "out" / "recipe.json").read_text(encoding="utf-8"))
+    assert saved["data"][0]["path"] == saved["data"][0]["origin"] == "own\\xe9\\x1b.csv"

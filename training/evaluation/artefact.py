@@ -17,7 +17,7 @@ import numpy as np
 from streamer.events import Prediction
 from streamer.models.artefact import ModelError
 from streamer.models.torchscript import Model, load
-from streamer.printable import shown_path
+from streamer.printable import printable, shown_path
 from streamer.text import normalise
 from training.corpus.batches import inference_batches
 from training.corpus.splitting import text_key
@@ -70,7 +70,7 @@ def file_source(
     return Source(
         name="file",
         language=language,
-        origin=path.name,
+        origin=printable(path.name),
         licence="",
         path=str(path.resolve()),
         text=text_column,
