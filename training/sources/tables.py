@@ -60,7 +60,7 @@ def _check(path: Path) -> None:
     if path.name == STANDARD_INPUT and not path.exists():
         raise DataError("standard input can be read only once: give a file", STANDARD_INPUT)
     if not path.exists():
-        raise DataError("no such file; is --data-dir right?", str(path))
+        raise DataError("no such file; is --data-dir right? A path that begins with ./ is beside the recipe", str(path))
     if path.is_fifo():
         raise DataError("a pipe can be read only once: give a file", str(path))
 
