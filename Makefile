@@ -44,7 +44,7 @@ failures: $(VENV)/.test ## The failure suite, all of it, two hours with the soak
 fuzz: RUNS ?= 1000000
 fuzz: $(VENV)/.test ## Inputs by the million on whatever reads what others write: RUNS for each of the targets.
 	$(PIP) --group fuzz
-	for target in codec tokenise artefact settings tables; do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
+	for target in codec tokenise markup artefact settings tables; do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 bench: ARGS ?= throughput
 bench: $(VENV)/.test ## Measure a part and record it: throughput, or another, as in ARGS="stages --reviews 1000".

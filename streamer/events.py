@@ -78,11 +78,13 @@ class Outcome(StrEnum):
     LABELLED = "labelled"
     TOMBSTONE = "tombstone"
     DEAD_LETTER = "dead_letter"
+    SKIPPED = "skipped"
 
 
 class Review(NamedTuple):
     """A decoded record; `event_time` is in milliseconds since the epoch.
 
+    replaced: what could not be used of the record.
     rules: indices of the moderation rules whose conditions on the review itself hold (`Moderation.applicable`).
     fields: the input object, for rules that check its fields; None once these have been evaluated.
     """
@@ -92,8 +94,20 @@ class Review(NamedTuple):
     id: str | None
     event_time: int
     group: str | None
+    replaced: tuple[Replaced, ...] = ()
     rules: tuple[int, ...] = ()
     fields: Mapping[str, Any] | None = None
+
+
+class Replaced(NamedTuple):
+    """A value of a review that could not be used, so that its stand-in is. Both are from closed sets.
+
+    field: event_time, id, group or text. cause: `unreadable` and `in_the_future` of times, `not_a_scalar` of ids and
+    groups, `null` and `missing` of texts.
+    """
+
+    field: str
+    cause: str
 
 
 class Tombstone(NamedTuple):
@@ -110,7 +124,13 @@ class DeadLetter(NamedTuple):
     detail: str
 
 
-Decoded = Review | Tombstone | DeadLetter
+class Skipped(NamedTuple):
+    """A record that is no review, by the settings: nothing is published for it, its offset goes on."""
+
+    record: Record
+
+
+Decoded = Review | Tombstone | DeadLetter | Skipped
 
 
 class Weight(NamedTuple):
@@ -128,6 +148,7 @@ class Prediction(NamedTuple):
     confidence: P of the likeliest class.
     tokens: the number of tokens that the model was given, after truncation.
     evidence: the strongest tokens first.
+    coverage: the share of the text's words that the model knows, 0 to 1; below half the review is uncertain.
     """
 
     label: str
@@ -136,6 +157,7 @@ class Prediction(NamedTuple):
     tokens: int
     truncated: bool
     evidence: tuple[Weight, ...] = ()
+    coverage: float = 1.0
 
 
 class RuleResult(NamedTuple):
@@ -176,8 +198,11 @@ class TrendSample(NamedTuple):
 class Outgoing(NamedTuple):
     """The messages of one record, ready to be published. Only a result has a label and a sample.
 
+    message: of a record that is skipped it is empty, and not among `messages`.
+
     action, rule: moderation's action and the rule that matched; None if moderation is off or no rule matched.
     copies: further messages that are sent together with `message`, after it.
+    coverage: the prediction's; only a result has one.
     """
 
     outcome: Outcome
@@ -188,7 +213,8 @@ class Outgoing(NamedTuple):
     rule: str | None = None
     copies: tuple[Message, ...] = ()
     sample: TrendSample | None = None
+    coverage: float | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        return (self.message, *self.copies)
+        return () if self.outcome is Outcome.SKIPPED else (self.message, *self.copies)

@@ -73,10 +73,10 @@ OWNERS = {
 # Level 2 is pure: no asyncio, no clock, no files, no sockets, no chance.
 PURE = {
     "__future__", "array", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime",
-    "enum", "functools", "heapq", "itertools", "logging", "math", "operator", "re", "statistics", "typing",
-    "unicodedata",
+    "email", "enum", "functools", "heapq", "html", "itertools", "json", "logging", "math", "operator", "re",
+    "statistics", "typing", "unicodedata",
     # Not of the standard library:
-    "jieba", "numpy", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
+    "emoji", "jieba", "lxml", "numpy", "opencc", "orjson", "pydantic", "rjieba", "typing_extensions",
 }  # fmt: skip
 CLOCKS_AND_FILES = {"now", "utcnow", "today", "open", "print", "input", "getenv"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from streamer.files.bad_rows import row_count
 from streamer.files.options import TableOptions
@@ -27,18 +28,23 @@ async def label(path: str, *, options: TableOptions, text_column: str, output: s
     async with open_source(table) as source:
         with open_output(output) as lines, progress_bar("rows", None) as advance:
             sink = LineSink(lines, advance)
+            counted: dict[str, int] = {}
             if source is not None:
-                await label_all(settings, source, source.partition, sink)
+                counted = (await label_all(settings, source, source.partition, sink)).outcomes()
             if not sink.labelled and (sink.lines or table.bad_rows.counts):
                 raise nothing_labelled(path, sink.errors, table.bad_rows)
-        print(_summary(sink, table), file=sys.stderr)
+        print(_summary(sink, table, counted), file=sys.stderr)
         return sink.lines
 
 
-def _summary(sink: LineSink, table: TableReader) -> str:
-    """The rows, how many were labelled, and why others were not."""
-    parts = [row_count(sink.lines), f"{sink.labelled:,} labelled"]
+def _summary(sink: LineSink, table: TableReader, counted: Mapping[str, int]) -> str:
+    """The rows, how many were labelled, why others were not, and what could not be used of those that were."""
+    skipped = counted.get("skipped", 0)
+    parts = [row_count(sink.lines + skipped), f"{sink.labelled:,} labelled"]
     parts += [f"{count:,} {reason}" for reason, count in sink.errors.most_common()]
+    if skipped:
+        parts.append(f"{skipped:,} skipped for want of a text")
+    parts += [f"{count:,} with {what}" for what, count in counted.items() if " " in what]
     if table.bad_rows.counts:
         parts.append(table.bad_rows.summary())
     return f"streamer: {', '.join(parts)}"

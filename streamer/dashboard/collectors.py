@@ -13,13 +13,15 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from streamer.dashboard.queue import Queue, read_decision
-from streamer.dashboard.reviews import ReviewView, read_review
+from streamer.dashboard.reviews import ReviewView
 from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Worker, snapshot
 from streamer.events import Record, TopicPartition
 from streamer.kafka import KafkaFault, TopicReader
 from streamer.observe.metrics import parse
 from streamer.settings import KafkaSettings
+
+ReadReview = Callable[[Record], ReviewView | None]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ async def retry_forever(state: DashboardState, name: str, collect: Callable[[], 
         await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def latest(state: DashboardState, kafka: KafkaSettings, topic: str, text_field: str) -> None:
+async def latest(state: DashboardState, kafka: KafkaSettings, topic: str, read: ReadReview) -> None:
     """Sample the results as they arrive: all of them at low rates, the newest at high rates."""
     async with TopicReader(kafka, topic, fetch_bytes=_SAMPLE_FETCH_BYTES, fetch_wait_ms=_FETCH_WAIT_MS) as reader:
         ends = await _ends(reader)
@@ -69,13 +71,13 @@ async def latest(state: DashboardState, kafka: KafkaSettings, topic: str, text_f
             reader.seek(await _skips(reader, ends))
             records = await reader.poll(_SAMPLE_SECONDS, _SAMPLE_RECORDS)
             state.positions = await reader.positions()
-            state.add_latest(_reviews(sorted(records, key=lambda record: record.timestamp), text_field))
+            state.add_latest(_reviews(sorted(records, key=lambda record: record.timestamp), read))
             await asyncio.sleep(max(0.0, began + _SAMPLE_SECONDS - time.monotonic()))
 
 
-def _reviews(records: Sequence[Record], text_field: str) -> Iterator[ReviewView]:
+def _reviews(records: Sequence[Record], read: ReadReview) -> Iterator[ReviewView]:
     for record in records:
-        if (review := read_review(record, text_field)) is not None:
+        if (review := read(record)) is not None:
             yield review
 
 
@@ -111,7 +113,7 @@ def _merge(state: DashboardState, record: Record) -> None:
 
 
 async def queue(
-    state: DashboardState, kafka: KafkaSettings, topics: tuple[str, str], room: int, text_field: str
+    state: DashboardState, kafka: KafkaSettings, topics: tuple[str, str], room: int, read: ReadReview
 ) -> None:
     """Read the newest reviews of the review topic, then the decisions on them, then both as they arrive."""
     review_topic, decision_topic = topics
@@ -119,7 +121,7 @@ async def queue(
     assert known is not None, "this is a bug: there is no queue to fill"  # noqa: S101
 
     def add(record: Record) -> None:
-        if (review := read_review(record, text_field)) is not None:
+        if (review := read(record)) is not None:
             known.add(review)
             state.learn((review,))
 

@@ -12,6 +12,8 @@ from streamer.events import Record
 from streamer.formats.result import read_result, text_of
 from streamer.formats.schema import ModelName, SourcePosition
 from streamer.labels import LABEL_NAME
+from streamer.text import Markup, visible_text
+from streamer.text.alignment import marked
 
 is_label = re.compile(LABEL_NAME).fullmatch
 
@@ -25,7 +27,8 @@ class ReviewView(NamedTuple):
     """An output event, shortened for a page.
 
     id: `<topic>/<partition>/<offset>` of the source record. name: the review's own id. at: event time, RFC
-    3339. seen: when the event was published, in milliseconds. text: None if the event does not include its input.
+    3339. seen: when the event was published, in milliseconds. text: the visible one (`visible_text`); None if the event
+    does not include its input.
     """
 
     id: str
@@ -43,17 +46,21 @@ class ReviewView(NamedTuple):
     source: SourcePosition
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON for a page, without `source` and `model`, which only decisions need."""
+        """As JSON for a page, without `source` and `model`, which only decisions need.
+
+        `parts` is the text in pieces, those that are evidence with their weight.
+        """
         fields = self._asdict()
         del fields["source"], fields["model"]
-        return fields
+        return fields | {"parts": None if self.text is None else marked(self.text, self.evidence)}
 
 
-def read_review(record: Record, text_field: str) -> ReviewView | None:
+def read_review(record: Record, text_field: str, markup: Markup = "auto") -> ReviewView | None:
     """Read an event of the output or the review topic; None for a tombstone and for any other value."""
     event = read_result(record.value)
     if event is None or not is_label(event.label):
         return None
+    text = text_of(event.input, text_field)
     return ReviewView(
         id=event.identity,
         label=event.label,
@@ -61,7 +68,7 @@ def read_review(record: Record, text_field: str) -> ReviewView | None:
         group=_short(event.group),
         at=_short(event.event_time),
         seen=record.timestamp,
-        text=text[:_TEXT_CHARACTERS] if (text := text_of(event.input, text_field)) is not None else None,
+        text=None if text is None else visible_text(text, markup)[:_TEXT_CHARACTERS],
         evidence=tuple((token[:_FIELD_CHARACTERS], weight) for token, weight in event.evidence[:_EVIDENCE_TOKENS]),
         action=_short(event.action),
         rule=_short(event.rule),

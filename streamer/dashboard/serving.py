@@ -14,7 +14,7 @@ from streamer.dashboard import collectors
 from streamer.dashboard.access import Access, loopback
 from streamer.dashboard.app import PublishFailed, application
 from streamer.dashboard.queue import Decision, Queue
-from streamer.dashboard.reviews import ReviewView
+from streamer.dashboard.reviews import ReviewView, read_review
 from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Worker, Workers
 from streamer.events import Message
@@ -102,14 +102,14 @@ async def _moderated(settings: Settings) -> bool:
 async def _collecting(settings: Settings, state: DashboardState) -> AsyncIterator[None]:
     """The tasks that keep the state up to date; a bug in one of them ends the block."""
     kafka, chosen = settings.kafka, settings.dashboard
-    text_field = settings.input.text_field
+    read = partial(read_review, text_field=settings.input.text_field, markup=settings.input.markup)
     topics = {
-        "results": partial(collectors.latest, state, kafka, settings.output.topic, text_field),
+        "results": partial(collectors.latest, state, kafka, settings.output.topic, read),
         "trends": partial(collectors.trends, state, kafka, settings.trend_topic, chosen.history_minutes),
     }
     if state.queue is not None:
         held = settings.review_topic, settings.verdict_topic
-        topics["queue"] = partial(collectors.queue, state, kafka, held, chosen.queue_size, text_field)
+        topics["queue"] = partial(collectors.queue, state, kafka, held, chosen.queue_size, read)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(collectors.retry_forever(state, name, task)) for name, task in topics.items()]
         tasks.append(group.create_task(collectors.workers(state)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
-from streamer.events import DeadLetter, Headers, Message
+from streamer.events import DeadLetter, Headers, Message, Reason
 from streamer.printable import printable
 
 _PREFIX = "dlq."
@@ -41,15 +41,19 @@ class DeadLetterLimit:
     def __init__(self, max_ratio: float, window: int) -> None:
         """At most `max_ratio` of the last `window` records may be invalid; 1 turns the limit off."""
         self._max_ratio = max_ratio
-        self._invalid: deque[bool] = deque(maxlen=window)
+        self._latest: deque[Reason | None] = deque(maxlen=window)
         self._count = 0
 
-    def observe(self, invalid: bool) -> bool:
-        """Count a record; True if the limit is now exceeded."""
-        latest = self._invalid
+    def reasons(self) -> list[tuple[Reason, int]]:
+        """Why the latest records were invalid, and how many of them were for each reason; the most frequent first."""
+        return Counter(reason for reason in self._latest if reason is not None).most_common()
+
+    def observe(self, reason: Reason | None) -> bool:
+        """Count a record, with the reason if it is invalid; True if the limit is now exceeded."""
+        latest = self._latest
         full = len(latest) == latest.maxlen
         if full:
-            self._count -= latest[0]
-        latest.append(invalid)
-        self._count += invalid
+            self._count -= latest[0] is not None
+        latest.append(reason)
+        self._count += reason is not None
         return self._max_ratio < 1 and len(latest) == latest.maxlen and self._count > self._max_ratio * len(latest)

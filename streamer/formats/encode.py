@@ -62,7 +62,9 @@ class Encoder:
         )
         group = review.group and review.group[:MAX_GROUP]
         sample = TrendSample(review.event_time // 1000, group, prediction.label, round(event["score"] * 1_000_000))
-        outgoing = Outgoing(Outcome.LABELLED, message, label=prediction.label, sample=sample)
+        outgoing = Outgoing(
+            Outcome.LABELLED, message, label=prediction.label, sample=sample, coverage=prediction.coverage
+        )
         if result is None:
             return outgoing
         copies = () if result.action == "allow" else self._held(record, message, event)
@@ -86,6 +88,7 @@ class Encoder:
             "confidence": round(prediction.confidence, 6),
             "tokens": prediction.tokens,
             "truncated": prediction.truncated,
+            "coverage": round(prediction.coverage, 4),
             "event_time": rfc3339(review.event_time),
             "labelled_at": labelled_at,
             "group": review.group,
@@ -110,6 +113,10 @@ class Encoder:
         record = tombstone.record
         message = Message(self.topic, record.key, None, _headers(record, rfc3339(now)), now, record.partition)
         return Outgoing(Outcome.TOMBSTONE, message)
+
+    def skipped(self) -> Outgoing:
+        """Nothing."""
+        return Outgoing(Outcome.SKIPPED, Message(self.topic, None, None, (), 0, 0))
 
     def dead_letter(self, letter: DeadLetter, now: int) -> Outgoing:
         """The record with the reason in its headers."""

@@ -28,6 +28,7 @@ class Result(NamedTuple):
     confidence: float | None
     tokens: int | None
     truncated: bool | None
+    coverage: float | None
     event_time: str | None
     labelled_at: str | None
     group: str | None
@@ -71,6 +72,7 @@ def _result(event: Mapping[str, Any]) -> Result:
         confidence=None if event.get("confidence") is None else _number(event["confidence"]),
         tokens=_optional(event, "tokens", int),
         truncated=_optional(event, "truncated", bool),
+        coverage=None if event.get("coverage") is None else _number(event["coverage"]),
         event_time=_optional(event, "event_time", str),
         labelled_at=_optional(event, "labelled_at", str),
         group=_optional(event, "group", str),

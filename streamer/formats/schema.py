@@ -73,7 +73,8 @@ class LabelledReview(TypedDict):
         str,
         Field(
             pattern=LABEL_NAME,
-            description=f"One of the model's labels, or `{UNCERTAIN}` if it does not decide or the text is blank.",
+            description=f"One of the model's labels, or `{UNCERTAIN}` if it does not decide, the text has no word, or "
+            "fewer than half of its words are known.",
         ),
     ]
     score: Annotated[
@@ -82,10 +83,14 @@ class LabelledReview(TypedDict):
     ]
     confidence: Annotated[float, Field(ge=0, le=1, description="Probability of the likeliest label; six decimals.")]
     tokens: Annotated[
-        int, Field(ge=0, description="Number of tokens that the model read, after truncation; 0 for blank texts.")
+        int, Field(ge=0, description="Number of tokens that the model read, after truncation; 0 if it was not asked.")
     ]
     truncated: Annotated[
         bool, Field(description="Whether the text exceeds the model's limit, so that it read only head and tail.")
+    ]
+    coverage: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of the text's words that the model knows; 0 if there are none."),
     ]
     event_time: Annotated[
         Time,
@@ -105,7 +110,7 @@ class LabelledReview(TypedDict):
             list[EvidenceWeight],
             Field(
                 description="The strongest tokens, strongest first; absent when `output.evidence_tokens` is 0 or the "
-                "text is blank."
+                "model was not asked."
             ),
         ]
     ]

@@ -20,7 +20,9 @@ class TextFormat:
         return Fields(decode_utf8(value), {})
 
     def from_json(self, data: object) -> Fields:
-        """The data itself. Raises InvalidRecord if it is not a string."""
+        """The data itself; null is a blank review. Raises InvalidRecord if it is anything but a string."""
+        if data is None:
+            return Fields("", {}, "null")
         if not isinstance(data, str):
             raise InvalidRecord(Reason.TEXT_NOT_A_STRING, f"the value is a JSON {json_type(data)}")
         return Fields(data, {})

@@ -20,21 +20,29 @@ class InvalidRecord(Exception):
         self.detail = detail
 
 
+class SkippedRecord(Exception):
+    """The record is no review, by the settings: nothing is published for it."""
+
+
 class Fields(NamedTuple):
-    """A decoded value: the review's text and, if the value is an object, the whole object."""
+    """A decoded value: the review's text and, if the value is an object, the whole object.
+
+    no_text: why the text is blank where there was none, `null` or `missing`; empty if there was one.
+    """
 
     text: str
     values: Mapping[str, Any]
+    no_text: str = ""
 
 
 class ValueFormat(Protocol):
     """An encoding of reviews as bytes. Implementations keep no state."""
 
     def decode(self, value: bytes) -> Fields:
-        """Decode a record's value. Raises InvalidRecord, and nothing else."""
+        """Decode a record's value. Raises InvalidRecord or SkippedRecord, and nothing else."""
 
     def from_json(self, data: object) -> Fields:
-        """Read the data of a structured CloudEvent, which is parsed JSON. Raises InvalidRecord, and nothing else."""
+        """Read the data of a structured CloudEvent, which is parsed JSON. Raises as `decode` does."""
 
     def to_json(self, value: bytes) -> Any:
         """Convert a value that `decode` accepted to the `input` of an output event, for orjson."""

@@ -121,7 +121,8 @@ class Model:
         else:
             score = self.labels.expected_value(found)
             label, confidence = self.labels.of_probabilities(found)
-        return Prediction(label, score, confidence, len(review), review.truncated, evidence)
+        coverage = review.coverage
+        return Prediction(label, score, confidence, len(review), review.truncated, evidence, coverage=coverage)
 
     def golden_error(self, golden: Sequence[tuple[str, float]]) -> float:
         """The largest difference from the golden scores."""
@@ -131,8 +132,8 @@ class Model:
 
 
 def _empty_prediction(review: Encoded) -> Prediction:
-    """The prediction for a review without tokens."""
-    return Prediction(UNCERTAIN, 0.5, 0.5, len(review), review.truncated)
+    """The prediction for a review that says nothing, or nothing that the model knows."""
+    return Prediction(UNCERTAIN, 0.5, 0.5, len(review), review.truncated, coverage=review.coverage)
 
 
 def _evidence(review: Encoded, at: Sequence[int], weights: Sequence[float]) -> tuple[Weight, ...]:

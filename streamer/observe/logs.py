@@ -23,6 +23,7 @@ def set_up(level: str, form: str) -> None:
     handler.setFormatter(_JsonLines() if form == "json" else text)
     # On the handler, not on the logger aiokafka: a logger's filters do not apply to its children.
     handler.addFilter(RateLimitFilter("aiokafka"))
+    handler.addFilter(RateLimitFilter("streamer.replaced"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # aiokafka logs whole messages at DEBUG; uvicorn logs its start and stop at INFO.
     for chatty in ("aiokafka", "kafka", "uvicorn", "asyncio"):

@@ -31,6 +31,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SHARES = (0, 0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
 _RATIOS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 
@@ -78,12 +79,14 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         counter, gauge, histogram = Counter, Gauge, Histogram
         # fmt: off
-        self.records = counter("streamer_records", "Records finished, by outcome: labelled, tombstone, dead_letter.", ["outcome"], registry=registry)
+        self.records = counter("streamer_records", "Records finished, by outcome: labelled, tombstone, dead_letter, skipped.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
+        self.replaced_values = counter("streamer_replaced_values", "Values of reviews that could not be used, so that their stand-in is, by field and cause.", ["field", "cause"], registry=registry)
         self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule; the rule is empty if none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)
+        self.coverage = Durations("streamer_coverage_ratio", "Share of a review's words that the model knows.", _SHARES, registry)
         self.stage_seconds = histogram("streamer_stage_seconds", "Time of a stage for one chunk or batch.", ["stage"], buckets=_SECONDS, registry=registry)
         self.stage_reviews = counter("streamer_stage_reviews", "Reviews that went through a stage.", ["stage"], registry=registry)
         self.batch_reviews = histogram("streamer_batch_reviews", "Reviews in a batch.", buckets=_SIZES, registry=registry)
@@ -141,6 +144,20 @@ class Metrics:
                 self.decisions.labels(action, rule or "").inc(count)
         self.latency.observe(since_read)
         self.age.observe(since_created)
+        self.coverage.observe([o.coverage for o in outgoings if o.coverage is not None])
+
+    def replaced(self, field: str, cause: str, count: int) -> None:
+        """Values could not be used."""
+        self.replaced_values.labels(field, cause).inc(count)
+
+    def outcomes(self) -> dict[str, int]:
+        """Records by outcome, as `skipped`, and values that could not be used, as `event_time unreadable`; no zeros."""
+        found: dict[str, int] = {}
+        for counter in (self.records, self.replaced_values):
+            for sample in next(iter(counter.collect())).samples:
+                if sample.name.endswith("_total") and sample.value:
+                    found[" ".join(sample.labels.values())] = int(sample.value)
+        return found
 
     def stage(self, name: str, seconds: float, reviews: int) -> None:
         """A stage has processed a chunk or a batch."""

@@ -24,7 +24,7 @@ from streamer.pipeline.limits import Limits
 from streamer.pipeline.publishing import Publishing
 from streamer.pipeline.threads import CpuThreads, epoch_milliseconds
 from streamer.ports import Observer, Predict, Tracer
-from streamer.text import Encoded, Vocabulary
+from streamer.text import Encoded, Markup, Vocabulary
 
 _BATCHES_AHEAD = 2  # One on the device and one that waits for it.
 # The next batch is chosen this long before the device is free: reviews that come until then can still be part of it.
@@ -36,7 +36,7 @@ _INLINE_RESULTS = 16  # Encoded without a thread: it takes less than a thread an
 class Predictor:
     """What labels a review: the vocabulary that it is read with, the model, and what batches cost on it.
 
-    labels: the model's, in the order of `LabelSet.columns`.
+    labels: the model's, in the order of `LabelSet.columns`. markup: as of `visible_text`.
     """
 
     vocabulary: Vocabulary
@@ -44,6 +44,7 @@ class Predictor:
     predict: Predict
     costs: CostTable
     labels: tuple[str, ...]
+    markup: Markup = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class ServingModel:
 
     def encode_all(self, texts: Sequence[str]) -> list[Encoded]:
         """Token ids of texts, in order."""
-        return self.predictor.vocabulary.encode_all(texts, self.predictor.max_tokens)
+        predictor = self.predictor
+        return predictor.vocabulary.encode_all(texts, predictor.max_tokens, predictor.markup)
 
 
 class Inference:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
-from streamer.events import DeadLetter, Decoded, Outgoing, Record, Review, TopicPartition
+from streamer.events import DeadLetter, Decoded, Outgoing, Record, Replaced, Review, Skipped, TopicPartition
 from streamer.formats.dead_letters import DeadLetterLimit
 from streamer.formats.decode import Decoder
 from streamer.moderation.step import Moderation
@@ -29,6 +30,15 @@ from streamer.ports import Observer, Source
 from streamer.text import Encoded
 
 log = logging.getLogger(__name__)
+replacements = logging.getLogger("streamer.replaced")  # `streamer.observe.logs` limits its rate.
+REPLACEMENTS = {
+    Replaced("event_time", "unreadable"): "an event time is not one, so the next best is used: %s",
+    Replaced("event_time", "in_the_future"): "an event time is more than a day ahead, so the next best is used: %s",
+    Replaced("id", "not_a_scalar"): "an id is neither text nor number, so the review has none: %s",
+    Replaced("group", "not_a_scalar"): "a group is neither text nor number, so the review has none: %s",
+    Replaced("text", "null"): "a text is null, so the review is blank: %s",
+    Replaced("text", "missing"): "a text is missing, so the review is blank: %s",
+}
 
 POLL_SECONDS = 0.2
 _PAUSED_POLL_SECONDS = 0.02
@@ -128,7 +138,9 @@ class Reading:
     def _prepare(self, records: Sequence[Record]) -> list[tuple[Decoded, Encoded | None]]:
         """Decode, moderate (what the review alone decides) and tokenise; in a thread."""
         begin = time.perf_counter()
-        decoded = [self._decoder.decode(record) for record in records]
+        now = epoch_milliseconds()
+        decoded = [self._decoder.decode(record, now) for record in records]
+        self._count_replaced(decoded)
         if (moderation := self._moderation) is not None:
             decoded = [moderation.applicable(what) if isinstance(what, Review) else what for what in decoded]
         texts = [review.text for review in decoded if isinstance(review, Review)]
@@ -136,6 +148,20 @@ class Reading:
         prepared = [(what, next(encoded) if isinstance(what, Review) else None) for what in decoded]
         self._observer.stage("prepare", time.perf_counter() - begin, len(records))
         return prepared
+
+    def _count_replaced(self, decoded: Sequence[Decoded]) -> None:
+        """Count and say what could not be used; the log has each field and cause once in a while."""
+        found: Counter[Replaced] = Counter()
+        first: dict[Replaced, str] = {}
+        for review in decoded:
+            if isinstance(review, Review):
+                for replaced in review.replaced:
+                    found[replaced] += 1
+                    first.setdefault(replaced, review.record.identity)
+        for replaced, count in found.items():
+            self._observer.replaced(replaced.field, replaced.cause, count)
+            # A template for each, which the rate limit of logs tells apart.
+            replacements.warning(REPLACEMENTS[replaced], first[replaced])
 
     def _admit(
         self,
@@ -152,7 +178,8 @@ class Reading:
         for decoded, encoded in prepared:
             if partition in self.revoking or generation != self._sequencer.generation(partition):
                 continue  # Revoked meanwhile: its next owner reads these records again.
-            if self._dead_letters.observe(isinstance(decoded, DeadLetter)):
+            reason = decoded.reason if isinstance(decoded, DeadLetter) else None
+            if not isinstance(decoded, Skipped) and self._dead_letters.observe(reason):
                 self.fault = self._too_many(partition)
                 return
             ticket = self._sequencer.admit(partition, decoded.record.offset)
@@ -171,6 +198,8 @@ class Reading:
         model = self._inference.model
         if isinstance(decoded, DeadLetter):
             return model.encoder.dead_letter(decoded, epoch_milliseconds())
+        if isinstance(decoded, Skipped):
+            return model.encoder.skipped()
         if not isinstance(decoded, Review):
             return model.encoder.tombstone(decoded, epoch_milliseconds())
         if encoded is None or not self._limits.cache_entries:
@@ -184,6 +213,9 @@ class Reading:
 
     def _too_many(self, partition: TopicPartition) -> TooManyDeadLetters:
         ratio, window = self._limits.dead_letter_ratio, self._limits.dead_letter_window
-        return TooManyDeadLetters(
-            f"more than {ratio:.0%} of the last {window} records of {partition.topic} were invalid"
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self._dead_letters.reasons())
+        fault = TooManyDeadLetters(
+            f"more than {ratio:.0%} of the last {window} records of {partition.topic} were invalid: {reasons}"
         )
+        log.error("%s", fault)
+        return fault

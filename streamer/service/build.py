@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from zoneinfo import ZoneInfo
 
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.encode import Encoder
@@ -55,7 +56,14 @@ def predictor(model: Model, settings: Settings) -> Predictor:
     batching = settings.batching
     costs = measure_costs(model.predict, model.manifest.max_tokens, batching.max_reviews, batching.max_padded_tokens)
     columns = model.labels.columns
-    return Predictor(model.vocabulary, model.manifest.max_tokens, model.predict, costs.plus(_BATCH_SECONDS), columns)
+    return Predictor(
+        model.vocabulary,
+        model.manifest.max_tokens,
+        model.predict,
+        costs.plus(_BATCH_SECONDS),
+        columns,
+        settings.input.markup,
+    )
 
 
 def serving_model(model: Model, settings: Settings) -> ServingModel:
@@ -67,7 +75,8 @@ def decoder(settings: Settings) -> Decoder:
     """How the settings say to read input records."""
     given = settings.input
     return Decoder(
-        value_format=value_format(given.format, given.text_field),
+        value_format=value_format(given.format, given.text_field, given.missing_text),
+        time_zone=ZoneInfo(given.time_zone),
         id_field=given.id_field,
         event_time_field=given.event_time_field,
         group_field=given.group_field,

@@ -16,19 +16,24 @@ from streamer.settings import Settings
 _NEVER_SECONDS = 1e8
 
 
-async def label_all(settings: Settings, source: Source, partition: TopicPartition, delivery: Delivery) -> None:
-    """Label all records of the one partition of a source that ends, without Kafka: a message each, held or not."""
+async def label_all(settings: Settings, source: Source, partition: TopicPartition, delivery: Delivery) -> Metrics:
+    """Label all records of the one partition of a source that ends, without Kafka: a message each, held or not.
+
+    Returns what was counted.
+    """
     model = load_model(settings)
     bounds = replace(limits(settings), drain_timeout=_NEVER_SECONDS)
     writing = replace(encoder(settings, model), review_topic=None)
+    metrics = Metrics()
     pipeline = Pipeline(
         source,
         delivery,
         model=ServingModel(predictor(model, settings), writing),
         decoder=decoder(settings),
         limits=bounds,
-        observer=Metrics(),
+        observer=metrics,
         moderation=moderation(settings),
     )
     await pipeline.on_assigned([partition])
     await pipeline.run()
+    return metrics

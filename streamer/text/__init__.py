@@ -1,6 +1,6 @@
 """Converts a review's text to token ids: the same functions for training and serving.
 
-    text -> normalise -> segment -> Vocabulary -> Encoded
+    text -> visible_text -> normalise -> split_all (segment) -> Vocabulary -> Encoded
 
 jieba 0.42.1 is the reference segmentation. rjieba has the same dictionary in Rust, is many times faster and
 releases the GIL. `segment` uses rjieba where the two agree, and jieba itself where they do not.
@@ -9,7 +9,8 @@ Each step also accepts many texts at once, since a call costs more than the work
 joined, and the result is the same as for each text alone.
 """
 
-from streamer.text.normalisation import NORMALISATION, URL, USER, normalise, normalise_all
+from streamer.text.markup import Markup, visible_text
+from streamer.text.normalisation import NORMALISATION, normalise, normalise_all
 from streamer.text.segmentation import segment, segment_all, segment_reference, warm_up
 from streamer.text.vocabulary import (
     PAD,
@@ -29,9 +30,8 @@ __all__ = [
     "PAD_ID",
     "UNKNOWN",
     "UNKNOWN_ID",
-    "URL",
-    "USER",
     "Encoded",
+    "Markup",
     "Vocabulary",
     "bound",
     "head_and_tail",
@@ -41,5 +41,6 @@ __all__ = [
     "segment_all",
     "segment_reference",
     "tokens_of",
+    "visible_text",
     "warm_up",
 ]

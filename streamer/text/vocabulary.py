@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from streamer.text.normalisation import normalise, normalise_all
-from streamer.text.segmentation import segment, segment_all
+import numpy as np
+
+from streamer.text.markup import Markup, visible_text
+from streamer.text.normalisation import normalise_all
+from streamer.text.words import canonical, has_word, is_word, split_all, unstretched
 
 Item = TypeVar("Item")
 
@@ -20,10 +23,12 @@ UNKNOWN = "<unk>"
 PAD_ID = 0
 UNKNOWN_ID = 1
 _ID_BYTES = 8
+# The model has no opinion on a review of which it knows less than this share of the tokens.
+MIN_COVERAGE = 0.5
 
 
 def bound(text: str, max_tokens: int) -> str:
-    """The part of a raw text that is read: all of it, or head and tail if it is far too long for the limit."""
+    """The part of a visible text that is read: all of it, or head and tail if it is far too long for the limit."""
     limit = _CHARACTERS_PER_TOKEN * max_tokens
     return text if len(text) <= limit else f"{text[: limit // 2]} {text[-(limit // 2) :]}"
 
@@ -32,14 +37,18 @@ def bound(text: str, max_tokens: int) -> str:
 class Encoded:
     """A tokenised review, ready to be batched.
 
-    ids: int64 token ids in native byte order, 8 bytes each (a batch is built by padding and joining these).
+    ids: int64 token ids in native byte order, 8 bytes each (a batch is built by padding and joining these). Unknown
+    tokens have none. Empty where the model has no opinion: nothing was written, or most of it is unknown.
     tokens: the text of each id, for reporting evidence.
     truncated: whether the middle was cut out to fit `max_tokens`.
+    coverage: the share of the text's words (tokens but punctuation and digits) that the vocabulary has, 0 to 1; 0
+    where there are none.
     """
 
     ids: bytes
     tokens: tuple[str, ...]
     truncated: bool
+    coverage: float = 1.0
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,7 +57,8 @@ class Encoded:
 class Vocabulary:
     """Maps tokens to ids, and falls back to single characters for unknown Chinese words.
 
-    Id 0 is the pad token, id 1 is for unknown tokens.
+    An emoticon has the id of its emoji, a stretched word (`goood`) that of the word. Tokens that are still unknown get
+    no id: an unknown token has no opinion. Id 0 is the pad token, id 1 the one that training hides tokens behind.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
@@ -61,6 +71,7 @@ class Vocabulary:
         self._ids = {token: index for index, token in enumerate(tokens)}
         if len(self._ids) != len(tokens):
             raise ValueError("a token is in the vocabulary twice")
+        self._is_word = np.array([is_word(token) for token in tokens], np.bool_)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -69,62 +80,91 @@ class Vocabulary:
         return token in self._ids
 
     def pieces(self, tokens: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Ids of the tokens, and the text of each id: more than `tokens` if a word was split into characters."""
-        ids, texts, _ = self._look_up(tokens)
+        """Ids of the known tokens, and the text of each id: more than `tokens` if a word was split into characters."""
+        ids, texts, _, _ = self._look_up(tokens, {})
         return ids, texts
 
-    def encode(self, text: str, max_tokens: int) -> Encoded:
+    def encode(self, text: str, max_tokens: int, markup: Markup = "auto") -> Encoded:
         """Tokenise a raw text. If it is longer than `max_tokens`, keep the head and the tail, half each."""
-        return self.encode_all((text,), max_tokens)[0]
+        return self.encode_all((text,), max_tokens, markup)[0]
 
-    def encode_all(self, texts: Sequence[str], max_tokens: int) -> list[Encoded]:
-        """`encode` each text, in about half the time."""
+    def encode_all(self, texts: Sequence[str], max_tokens: int, markup: Markup = "auto") -> list[Encoded]:
+        """`encode` each text, in about half the time. `markup`: as in `visible_text`."""
         if not texts:
             return []
-        bounded = [bound(text, max_tokens) for text in texts]
-        ids, tokens, ends = self._look_up([t for t in segment_all(normalise_all(bounded)) if t != " "])
+        visible = [visible_text(text, markup) for text in texts]
+        bounded = [bound(text, max_tokens) for text in visible]
+        written = [text if has_word(text) else "" for text in normalise_all(bounded)]
+        split, marks = split_all(written)
+        split = [piece for piece in split if piece != " "]
+        ids, tokens, ends, unknown = self._look_up(split, marks)
         packed = array("q", ids).tobytes()
+        words = np.cumsum(self._is_word[np.array(ids, np.int64)])
         encoded = []
-        begin = 0
-        for text, read, end in zip(texts, bounded, ends, strict=True):
-            if end - begin <= max_tokens:
+        begin = words_before = 0
+        for whole, read, end, missing in zip(visible, bounded, ends, unknown, strict=True):
+            words_here = int(words[end - 1]) if end else 0
+            known, words_before = words_here - words_before, words_here
+            coverage = known / (known + missing) if known else 0.0
+            if coverage < MIN_COVERAGE:
+                encoded.append(Encoded(b"", (), read is not whole, coverage))
+            elif end - begin <= max_tokens:
                 cut = packed[begin * _ID_BYTES : end * _ID_BYTES]
-                encoded.append(Encoded(cut, tuple(tokens[begin:end]), read is not text))
+                encoded.append(Encoded(cut, tuple(tokens[begin:end]), read is not whole, coverage))
             else:
                 kept = array("q", head_and_tail(ids[begin:end], max_tokens)).tobytes()
-                encoded.append(Encoded(kept, tuple(head_and_tail(tokens[begin:end], max_tokens)), True))
+                encoded.append(Encoded(kept, tuple(head_and_tail(tokens[begin:end], max_tokens)), True, coverage))
             begin = end
         return encoded
 
-    def _look_up(self, tokens: Sequence[str]) -> tuple[list[int], list[str], list[int]]:
-        """Ids, the text of each, and the number of ids before each line break. Line breaks get no id."""
+    def _look_up(
+        self, tokens: Sequence[str], marks: Mapping[str, str]
+    ) -> tuple[list[int], list[str], list[int], list[int]]:
+        """Ids, the text of each, and for each line break the number of ids before it, and of unknown tokens in its
+        line. Line breaks get no id. `marks`: as from `split_all`."""
         get = self._ids.get
         found = list(map(get, tokens))
         ids: list[int] = []
         texts: list[str] = []
         ends: list[int] = []
-        begin = 0
+        unknown: list[int] = []
+        begin = missing = 0
         for at in [at for at, index in enumerate(found) if index is None]:
             ids += cast("list[int]", found[begin:at])
             texts += tokens[begin:at]
-            unknown = tokens[at]
             begin = at + 1
-            if unknown == "\n":
+            if tokens[at] == "\n":
                 ends.append(len(ids))
-            elif len(unknown) == 1 or unknown.isascii():
-                ids.append(UNKNOWN_ID)
-                texts.append(unknown)
-            else:
-                ids += [get(character, UNKNOWN_ID) for character in unknown]
-                texts += unknown
+                unknown.append(missing)
+                missing = 0
+                continue
+            for piece in self._pieces(marks.get(tokens[at], tokens[at])):
+                if (index := self._id(piece)) is None:
+                    missing += is_word(piece)
+                else:
+                    ids.append(index)
+                    texts.append(piece)
         ids += cast("list[int]", found[begin:])
         texts += tokens[begin:]
-        return ids, texts, ends
+        return ids, texts, ends, unknown
+
+    def _pieces(self, token: str) -> Sequence[str]:
+        """A token, or the characters of a Chinese word that is unknown."""
+        return token if not token.isascii() and token not in self._ids and len(canonical(token)) > 1 else (token,)
+
+    def _id(self, token: str) -> int | None:
+        index = self._ids.get(canonical(token))
+        if index is None and token.isascii():
+            index = next((self._ids[form] for form in unstretched(token) if form in self._ids), None)
+        return index
 
 
-def tokens_of(text: str) -> list[str]:
-    """The tokens of a raw text as the model sees them: normalised, segmented, blanks dropped."""
-    return [token for token in segment(normalise(text)) if not token.isspace()]
+def tokens_of(text: str, max_tokens: int | None = None) -> list[str]:
+    """A raw text's tokens as the vocabulary has them, of as much of it as serving reads with `max_tokens`."""
+    visible = visible_text(text)
+    normalised = normalise_all([visible if max_tokens is None else bound(visible, max_tokens)])
+    tokens, marks = split_all([text if has_word(text) else "" for text in normalised])
+    return [canonical(marks.get(token, token)) for token in tokens if token not in (" ", "\n")]
 
 
 def head_and_tail(items: Sequence[Item], keep: int) -> list[Item]:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from streamer.dashboard import collectors
 from streamer.dashboard.charts import PageQuery, rows
 from streamer.dashboard.queue import Queue
-from streamer.dashboard.reviews import ReviewFilter
+from streamer.dashboard.reviews import ReviewFilter, read_review
 from streamer.dashboard.serving import running
 from streamer.dashboard.state import DashboardState
 from streamer.dashboard.workers import Worker, Workers
@@ -153,8 +154,10 @@ async def test_the_past_is_read_at_the_start(stage: Stage) -> None:
     for turn in range(2):
         tasks = (
             collectors.trends(made, settings.kafka, stage.trends, 60),
-            collectors.latest(made, settings.kafka, stage.labelled, "text"),
-            collectors.queue(made, settings.kafka, (stage.review, stage.verdicts), 100, "text"),
+            collectors.latest(made, settings.kafka, stage.labelled, partial(read_review, text_field="text")),
+            collectors.queue(
+                made, settings.kafka, (stage.review, stage.verdicts), 100, partial(read_review, text_field="text")
+            ),
         )
         async with following(*tasks):
             await until(lambda: made.trends.statistics.reviews == 100 and made.latest.end >= 60)
@@ -174,7 +177,9 @@ async def test_a_flood_is_sampled(stage: Stage) -> None:
     """The newest are shown in time, whatever is in between, and the rate is the true one."""
     made, settings = state(), stage.settings()
     events = [feed.result(feed.event(number, text=f"flood {number}")) for number in range(500)]
-    async with following(collectors.latest(made, settings.kafka, stage.labelled, "text")):
+    async with following(
+        collectors.latest(made, settings.kafka, stage.labelled, partial(read_review, text_field="text"))
+    ):
         await until(lambda: made.rate.value() == 0 and "results" not in made.faults)
         await asyncio.sleep(1)
         await stage.put(stage.labelled, *(events * 40))

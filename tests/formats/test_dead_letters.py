@@ -46,7 +46,7 @@ def test_the_detail_is_printable() -> None:
 
 def observed(limit: DeadLetterLimit, outcomes: str) -> list[bool]:
     """Whether the limit was exceeded at each record; x is an invalid one."""
-    return [limit.observe(outcome == "x") for outcome in outcomes]
+    return [limit.observe(Reason.NOT_JSON if outcome == "x" else None) for outcome in outcomes]
 
 
 def test_a_share_above_the_ratio_is_too_many() -> None:
@@ -64,6 +64,14 @@ def test_a_stream_recovers() -> None:
     assert observed(DeadLetterLimit(0.5, 2), "xx..x") == [False, True, False, False, False]
 
 
+def test_the_reasons_are_those_of_the_window() -> None:
+    """The most frequent first, with their counts; what has left the window is not among them."""
+    limit = DeadLetterLimit(0.5, 4)
+    for reason in (Reason.NOT_UTF8, None, Reason.TEXT_MISSING, Reason.NOT_JSON, Reason.NOT_JSON):
+        limit.observe(reason)
+    assert limit.reasons() == [(Reason.NOT_JSON, 2), (Reason.TEXT_MISSING, 1)]
+
+
 def test_a_ratio_of_one_never_stops() -> None:
     """Not even when all are invalid."""
     assert not any(observed(DeadLetterLimit(1.0, 2), "xxxxxx"))
@@ -76,4 +84,6 @@ def test_the_limit_is_the_share_of_the_last_window(ratio: float, window: int, ou
     limit, latest = DeadLetterLimit(ratio, window), deque[bool](maxlen=window)
     for outcome in outcomes:
         latest.append(outcome)
-        assert limit.observe(outcome) == (len(latest) == window and sum(latest) > ratio * window)
+        assert limit.observe(Reason.TEXT_MISSING if outcome else None) == (
+            len(latest) == window and sum(latest) > ratio * window
+        )

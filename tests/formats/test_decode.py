@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events import DeadLetter, Headers, Prediction, Reason, Review, Tombstone, Weight
+from streamer.events import DeadLetter, Headers, Prediction, Reason, Replaced, Review, Skipped, Tombstone, Weight
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.json import JSON, JsonFormat
 from streamer.formats.text import TextFormat
@@ -104,8 +104,8 @@ def test_id_time_and_group_may_be_at_dotted_paths() -> None:
         event_time_field="meta.at",
         group_field="meta.product.code",
     )
-    decoded = review({"body": {"text": "a"}, "meta": {"id": "i", "at": 5, "product": {"code": "g"}}}, decoder=decoder)
-    assert (decoded.text, decoded.id, decoded.event_time, decoded.group) == ("a", "i", 5, "g")
+    decoded = review({"body": {"text": "a"}, "meta": {"id": "i", "at": NOW, "product": {"code": "g"}}}, decoder=decoder)
+    assert (decoded.text, decoded.id, decoded.event_time, decoded.group) == ("a", "i", NOW, "g")
 
 
 def test_a_cloudevent_s_id_and_time_are_the_defaults_of_the_value_s() -> None:
@@ -113,8 +113,8 @@ def test_a_cloudevent_s_id_and_time_are_the_defaults_of_the_value_s() -> None:
     headers: Headers = (("ce_specversion", b"1.0"), ("ce_id", b"e1"), ("ce_time", b"2026-11-21T08:15:30.250Z"))
     decoded = review({"text": "a"}, headers)
     assert (decoded.id, decoded.event_time) == ("e1", NOW)
-    own = review({"text": "a", "id": "r1", "event_time": 7}, headers)
-    assert (own.id, own.event_time) == ("r1", 7)
+    own = review({"text": "a", "id": "r1", "event_time": NOW + 7}, headers)
+    assert (own.id, own.event_time) == ("r1", NOW + 7)
     bare = review(b"a", headers, TEXT)
     assert (bare.id, bare.event_time) == ("e1", NOW)
 
@@ -205,3 +205,104 @@ def test_any_record_is_decoded_or_a_dead_letter(
     else:
         assert isinstance(decoded, DeadLetter)
         encoder().dead_letter(decoded, NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "id_", "group"),
+    [
+        (
+            {"id": 12345678901234567890123, "group": 18446744073709551617},
+            "12345678901234567890123",
+            "18446744073709551617",
+        ),
+        ({"id": -(10**30), "group": 2**53}, str(-(10**30)), str(2**53)),
+        ({"id": 2**64 - 1, "group": 7.5}, str(2**64 - 1), "7.5"),
+        ({"id": True, "group": "g"}, "true", "g"),
+    ],
+)
+def test_numbers_of_any_length_stay_exact(fields: dict[str, Any], id_: str, group: str) -> None:
+    """Digit by digit, so that groups beyond 64 bits do not merge; in both modes of CloudEvents too."""
+    value = {"text": "a"} | fields
+    for decoded in (
+        review(value),
+        review({"specversion": "1.0", "data": value}, STRUCTURED),
+        review(
+            {"specversion": "1.0", "data_base64": base64.b64encode(json.dumps(value).encode()).decode()}, STRUCTURED
+        ),
+        review({"m": value, "text": "a"}, decoder=Decoder(id_field="m.id", group_field="m.group")),
+    ):
+        assert (decoded.id, decoded.group) == (id_, group)
+
+
+def test_a_number_is_written_as_it_came_where_it_may_have_lost_digits() -> None:
+    """1e23 is not 99999999999999991611392."""
+    assert review(b'{"text":"a","id":1e23,"group":123456789012345678901234.50}').id == "1e23"
+    assert review(b'{"text":"a","group":123456789012345678901234.50}').group == "123456789012345678901234.50"
+
+
+def test_numbers_within_deep_nesting_are_not_read_again() -> None:
+    """Python's own JSON gives up at a depth that orjson reads; the id is the nearest float then."""
+    value = b'{"text":"a","id":12345678901234567890123,"deep":' + b"[" * 1000 + b"]" * 1000 + b"}"
+    assert review(value).text == "a"
+
+
+@pytest.mark.parametrize(
+    ("fields", "replaced"),
+    [
+        ({}, []),
+        ({"event_time": None, "id": None, "group": None}, []),
+        ({"event_time": NOW, "id": 7, "group": 1.5}, []),
+        ({"event_time": "yesterday"}, [("event_time", "unreadable")]),
+        ({"event_time": True, "id": [1]}, [("event_time", "unreadable"), ("id", "not_a_scalar")]),
+        ({"group": {}}, [("group", "not_a_scalar")]),
+        ({"event_time": NOW + 86_400_001}, [("event_time", "in_the_future")]),
+        ({"event_time": NOW + 86_400_000}, []),
+        ({"text": None}, [("text", "null")]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_noted(fields: dict[str, Any], replaced: list[tuple[str, str]]) -> None:
+    """By field and cause; a field that is missing or null is the usual case."""
+    decoded = Decoder().decode(record(json.dumps({"text": "a"} | fields).encode()), NOW)
+    assert isinstance(decoded, Review)
+    assert [tuple(one) for one in decoded.replaced] == replaced
+    if any(field == "event_time" for field, _ in replaced):
+        assert decoded.event_time == CREATED
+
+
+def test_an_event_time_that_is_none_gives_way_to_the_cloudevent_s() -> None:
+    """And is noted; only without both is it the record's timestamp."""
+    headers: Headers = (("ce_time", b"2026-11-21T08:15:30.250Z"),)
+    decoded = review({"text": "a", "event_time": "soon"}, headers)
+    assert (decoded.event_time, decoded.replaced) == (NOW, (Replaced("event_time", "unreadable"),))
+    decoded = review({"text": "a"}, (("ce_time", b"soon"),))
+    assert (decoded.event_time, decoded.replaced) == (CREATED, (Replaced("event_time", "unreadable"),))
+
+
+@pytest.mark.parametrize("value", [{"review": {"text": None}}, {"review": None}])
+def test_null_on_the_way_to_the_text_is_a_blank_review(value: Any) -> None:
+    """As a database's join gives it."""
+    decoded = review(value, decoder=Decoder(value_format=JsonFormat("review.text")))
+    assert (decoded.text, decoded.replaced) == ("", (Replaced("text", "null"),))
+
+
+@pytest.mark.parametrize("value", [{}, {"review": {}}, {"review": 5}])
+def test_a_missing_text_is_what_the_setting_says(value: Any) -> None:
+    """A dead letter, a blank review, or nothing at all."""
+    came = record(json.dumps(value).encode())
+    letter, blank, skipped = (
+        Decoder(value_format=value_format("json", "review.text", missing)).decode(came)
+        for missing in ("dead_letter", "blank", "skip")
+    )
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason is Reason.TEXT_MISSING
+    assert isinstance(blank, Review)
+    assert (blank.text, blank.replaced) == ("", (Replaced("text", "missing"),))
+    assert skipped == Skipped(came)
+
+
+def test_the_wire_format_of_a_registry_is_named() -> None:
+    """Where JSON was expected, with the id of the schema."""
+    letter = dead_letter(b"\x00\x00\x00\x00\x07" + b'{"text":"a"}')
+    assert letter.reason is Reason.NOT_JSON
+    assert "wire format, schema id 7" in letter.detail
+    assert "input.format" in letter.detail

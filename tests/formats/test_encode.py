@@ -27,6 +27,7 @@ def test_a_result_has_every_field_of_the_schema() -> None:
         "confidence": 0.9,
         "tokens": 3,
         "truncated": False,
+        "coverage": 1.0,
         "event_time": "2023-11-14T22:13:20.123Z",
         "labelled_at": "2026-11-21T08:15:30.250Z",
         "group": "p",

@@ -33,7 +33,7 @@ from tests.formats.samples import BOM, dead_letter, review
         (b"3.5", Reason.NOT_AN_OBJECT),
         (b"{}", Reason.TEXT_MISSING),
         (b'{"Text":"a"}', Reason.TEXT_MISSING),
-        (b'{"text":null}', Reason.TEXT_NOT_A_STRING),
+        (b'{"text":7}', Reason.TEXT_NOT_A_STRING),
         (b'{"text":["a"]}', Reason.TEXT_NOT_A_STRING),
         (b'{"text":{"text":"a"}}', Reason.TEXT_NOT_A_STRING),
         (b'{"text":7}', Reason.TEXT_NOT_A_STRING),

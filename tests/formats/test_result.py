@@ -38,6 +38,7 @@ def test_a_result_is_read_as_it_was_sent() -> None:
         id="7",
         confidence=0.9,
         tokens=3,
+        coverage=1.0,
         truncated=False,
         event_time="2023-11-14T22:13:20.123Z",
         labelled_at="2026-11-21T08:15:30.250Z",

@@ -35,7 +35,7 @@ from streamer.formats.result import read_result
 from streamer.formats.text import TextFormat
 from streamer.models.artefact import ModelError, read_artefact
 from streamer.settings import Settings, SettingsError, load
-from streamer.text import NORMALISATION, PAD, UNKNOWN, Vocabulary, normalise, segment
+from streamer.text import NORMALISATION, PAD, UNKNOWN, Markup, Vocabulary, normalise, segment, visible_text
 
 Target = Callable[[bytes], None]
 
@@ -100,9 +100,25 @@ def tokenise(data: bytes) -> None:
     for text, encoded in zip(texts, together, strict=True):
         assert len(encoded) <= _MOST_TOKENS
         assert len(encoded.ids) == 8 * len(encoded)
+        assert 0 <= encoded.coverage <= 1
         folded = normalise(text)
         assert "".join(segment(folded)) == folded
         assert "\n" not in folded
+
+
+_MARKUP_SIGNS = frozenset("<>&[]【】/\\*_~`#\r")
+
+
+def markup(data: bytes) -> None:
+    """Any text is read in each mode, in time linear in it, and into no more than came in."""
+    text = data.decode(errors="replace")
+    modes: tuple[Markup, ...] = ("auto", "html", "plain")
+    for mode in modes:
+        seen = visible_text(text, mode)
+        assert len(seen) <= 2 * len(text) + 4
+        assert mode != "plain" or seen == text
+    if not _MARKUP_SIGNS & set(text) and "omitted" not in text and "ent " not in text and "自" not in text:
+        assert visible_text(text) == text
 
 
 # In memory where there is such a place: on a disk, writing a file anew takes longer than all that is tested.
@@ -278,6 +294,7 @@ def _assert_csv_comes_back(values: list[bytes]) -> None:
 TARGETS: dict[str, Target] = {
     "codec": codec,
     "tokenise": tokenise,
+    "markup": markup,
     "artefact": artefact,
     "settings": settings,
     "tables": tables,
@@ -309,6 +326,14 @@ SEEDS: dict[str, list[bytes]] = {
         )
     ]
     + [bytes([number % 9]) + line for number, line in enumerate(_REVIEWS)],
+    "markup": [
+        b'<p class="a">It <b>is</b>n&#39;t</p><blockquote>q</blockquote><script>x</script>'
+        b'<img alt=":heart:" class=emoji>',
+        b'[quote="b"]a[/quote] [b]c[/b] [url=http://d]e[/url] [*] x < 3 <3 <x-y a="1">z</x-y> <![CDATA[<i>]]> <!-- -->',
+        "> a\n//@b:c **d** [e](https://f) [图片]\nSent from my iPhone\n"
+        "&lt;p&gt;&amp;#39;\\n\\u592a 发自我的iPhone".encode(),
+        *_REVIEWS[:20],
+    ],
     "tokenise": [
         "这个手机很好,非常非常好好好!!!!\x00http://a.cn @小明 <br/>ＡＢＣ１２３％".encode(),
         "wi-fi 5.5寸 100% C++\x00\x00 \n\u3000㐀𠀀 這個電視\u200b".encode(),

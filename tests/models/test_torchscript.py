@@ -171,7 +171,7 @@ def test_refuses_a_directory_that_is_no_artefact(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda m: m.update(format=2), "format 2, this version reads format 1"),
-        (lambda m: m.pop("name"), "name: Field required"),
+        (lambda m: m.pop("name"), "name: is missing"),
         (lambda m: m["tokeniser"].update(normalisation=99), "normalisation 99"),
         (lambda m: m.update(labels=["bad"]), "labels"),
         (lambda m: m.update(labels=["bad", "bad"]), "none of them twice"),

@@ -118,6 +118,12 @@ TOLD: dict[str, list[tuple[Callable[[Metrics], None], list[tuple[str, dict[str, 
             [("streamer_loop_delay_seconds_sum", {}, 0.3), ("streamer_loop_delay_max_seconds", {}, 0.3)],
         )
     ],
+    "replaced": [
+        (
+            lambda metrics: metrics.replaced("event_time", "unreadable", 3),
+            [("streamer_replaced_values_total", {"field": "event_time", "cause": "unreadable"}, 3.0)],
+        )
+    ],
 }
 
 

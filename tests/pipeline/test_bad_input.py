@@ -25,7 +25,8 @@ BAD: list[tuple[str, bytes, tuple[tuple[str, bytes | None], ...], str]] = [
     ("an array", b'["great"]', (), "not_an_object"),
     ("a number", b"5", (), "not_an_object"),
     ("no text", b'{"body": "great"}', (), "text_missing"),
-    ("text is null", b'{"text": null}', (), "text_not_a_string"),
+    ("registry's wire format", b'\x00\x00\x00\x00\x07{"text": "great"}', (), "not_json"),
+    ("no text, nested", b'{"text": {"body": "great"}}', (), "text_not_a_string"),
     ("text is a number", b'{"text": 5}', (), "text_not_a_string"),
     ("lone surrogate, escaped", rb'{"text": "\ud83d great"}', (), "lone_surrogate"),
     ("lone surrogate, encoded", b'{"text": "\xed\xa0\xbd great"}', (), "lone_surrogate"),
@@ -36,6 +37,23 @@ BAD: list[tuple[str, bytes, tuple[tuple[str, bytes | None], ...], str]] = [
 GOOD_ONES: list[tuple[str, bytes, tuple[tuple[str, bytes | None], ...], dict[str, object]]] = [
     ("empty text", b'{"text": ""}', (), {"label": "uncertain", "score": 0.5, "tokens": 0}),
     ("blank text", b'{"text": " \\n\\t "}', (), {"label": "uncertain", "score": 0.5, "tokens": 0}),
+    ("text is null", b'{"text": null, "stars": 5}', (), {"label": "uncertain", "score": 0.5, "tokens": 0}),
+    ("placeholder", '{"text": "[图片]"}'.encode(), (), {"label": "uncertain", "score": 0.5, "tokens": 0}),
+    ("another language", '{"text": "Отличный товар"}'.encode(), (), {"label": "uncertain", "coverage": 0.0}),
+    (
+        "HTML",
+        b'{"text": "<p class=\\"bad\\">great value, arrived early</p>"}',
+        (),
+        {"label": "positive", "coverage": 1.0},
+    ),
+    ("id beyond 64 bits", b'{"text": "a", "id": 12345678901234567890123}', (), {"id": "12345678901234567890123"}),
+    (
+        "event time in seconds",
+        b'{"text": "a", "event_time": 1700000000}',
+        (),
+        {"event_time": "2023-11-14T22:13:20.000Z"},
+    ),
+    ("event time unreadable", b'{"text": "a", "event_time": "soon"}', (), {"label": "uncertain"}),
     ("positive", GOOD, (), {"label": "positive", "truncated": False}),
     ("negative", '{"text": "什么破东西,简直没法使用"}'.encode(), (), {"label": "negative"}),
     ("too long", json.dumps({"text": "really great film " * 400}).encode(), (), {"truncated": True, "tokens": 256}),
@@ -83,6 +101,10 @@ def test_each_kind_of_input_has_its_outcome(job: Job, tmp_path: Path) -> None:
     with running(job.environment, tmp_path / "log") as worker:
         worker.wait_for(len(items))
         assert worker.page("/health/ready")[0] == 200
+        counted = worker.page("/metrics")[1]
+        assert 'streamer_replaced_values_total{cause="null",field="text"} 1.0' in counted
+        assert 'streamer_replaced_values_total{cause="unreadable",field="event_time"} 1.0' in counted
+        assert "streamer_coverage_ratio_count" in counted
         assert worker.stop() == 0, worker.log
     results, letters = job.results(), job.dead_letters()
     outcomes: dict[bytes | None, Record] = {record.key: record for record in results}
@@ -104,20 +126,36 @@ def test_each_kind_of_input_has_its_outcome(job: Job, tmp_path: Path) -> None:
     job.assert_offsets_at_the_end()
     # What reviews say stays out of the log.
     assert "great" not in worker.log
+    assert worker.log.count("an event time is not one") == 1
 
 
 def test_too_many_dead_letters_stop_the_service(job: Job, tmp_path: Path) -> None:
     """A bad deploy upstream: exit code 5, what came before labelled and committed, the rest left in the topic."""
     job.settings = {"STREAMER_DEAD_LETTERS__WINDOW": "100", "STREAMER_DEAD_LETTERS__MAX_RATIO": "0.5"}
     job.put(Item(GOOD, b"k", 0) for _ in range(500))
-    job.put(Item(b"not json", b"k", 0) for _ in range(500))
+    job.put(Item(b"{}" if number % 5 == 0 else b"not json", b"k", 0) for number in range(500))
     with running(job.environment, tmp_path / "log") as worker:
         assert worker.wait(120) == 5, worker.log
-    assert "more than 50% of the last 100 records" in worker.log
+    # In the log and in the error.
+    assert worker.log.count("more than 50% of the last 100 records") == 2
+    assert worker.log.count("were invalid: not_json 40, text_missing 11") == 2
     results, letters = job.results(), job.dead_letters()
     # The 51st bad one in a row makes more than half of a hundred; it is left for when the fault is mended.
     assert (len(results), len(letters)) == (500, 50)
     assert committed(job.bootstrap, job.group, job.input) == {0: 550}
+
+
+def test_records_without_a_text_may_be_skipped(job: Job, tmp_path: Path) -> None:
+    """Nothing is published for them, they are counted, their offsets are committed, and they are not too many."""
+    job.settings = {"STREAMER_INPUT__MISSING_TEXT": "skip", "STREAMER_DEAD_LETTERS__WINDOW": "20"}
+    job.put(Item(b'{"kind": "heartbeat"}', b"k", 0) for _ in range(100))
+    job.put([Item(GOOD, b"k", 0), Item(b'{"kind": "heartbeat"}', b"k", 0)])
+    with running(job.environment, tmp_path / "log") as worker:
+        worker.wait_for(102)
+        assert 'streamer_records_total{outcome="skipped"} 101.0' in worker.page("/metrics")[1]
+        assert worker.stop() == 0, worker.log
+    assert (len(job.results()), len(job.dead_letters())) == (1, 0)
+    assert committed(job.bootstrap, job.group, job.input) == {0: 102}
 
 
 def test_text_format_takes_the_value_as_it_is(job: Job, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def scorer(
             source=np.zeros(len(ids), np.int64),
         )
         found: list[float] = scores_from_logits(logits_of(model, split), temperature).tolist()
-        return found
+        # Without an id, serving does not ask the model.
+        return [score if len(of) else 0.5 for of, score in zip(ids, found, strict=True)]
 
     return scores

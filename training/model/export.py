@@ -131,7 +131,11 @@ def golden_scores(model: Path, vocabulary: Sequence[str], max_tokens: int) -> li
     encode = Vocabulary(vocabulary).encode
     golden = []
     for text in GOLDEN_TEXTS:
-        ids = torch.frombuffer(bytearray(encode(text, max_tokens).ids), dtype=torch.int64)
+        encoded = encode(text, max_tokens).ids
+        if not encoded:  # Served without asking the model.
+            golden.append({"text": text, "score": 0.5})
+            continue
+        ids = torch.frombuffer(bytearray(encoded), dtype=torch.int64)
         with without_profiling():
             golden.append({"text": text, "score": served(ids.unsqueeze(1)).item()})
     return golden

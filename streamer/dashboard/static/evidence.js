@@ -3,33 +3,6 @@
 import { h } from './dom.js';
 import * as labels from './labels.js';
 
-const WORD = /[\p{L}\p{N}_]/u;
-const CJK = /[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]/;
-
-function inWord(whole, begin, end) {
-  const joins = (a, b) => a && b && WORD.test(a) && WORD.test(b) && !CJK.test(a) && !CJK.test(b);
-  return joins(whole[begin - 1], whole[begin]) || joins(whole[end - 1], whole[end]);
-}
-
-// The position of each token in the text: [begin, end, weight], in order, without overlap; the strongest choose first.
-function places(text, evidence) {
-  const lower = text.toLowerCase();
-  if (lower.length !== text.length) return [];
-  const found = [];
-  for (const [token, weight] of evidence) {
-    if (!token.trim()) continue;
-    let from = 0;
-    for (let times = 0; times < 20; times += 1) {
-      const at = lower.indexOf(token.toLowerCase(), from);
-      if (at < 0) break;
-      const end = at + token.length;
-      from = end;
-      if (!inWord(lower, at, end) && !found.some(([b, e]) => at < e && b < end)) found.push([at, end, weight]);
-    }
-  }
-  return found.sort((a, b) => a[0] - b[0]);
-}
-
 const signed = (weight) => `${weight > 0 ? '+' : '−'}${Math.abs(weight).toFixed(1)}`;
 
 function mark(words, weight, strongest, shown = false) {
@@ -46,14 +19,8 @@ export function highlighted(item) {
     const chips = item.evidence.map(([token, weight]) => mark(token, weight, strongest, true));
     return chips.length ? h('p', { class: 'text tokens' }, chips.flatMap((chip) => [chip, ' '])) : h('p', { class: 'text muted' }, item.name ?? item.id);
   }
-  const paragraph = h('p', { class: 'text' });
-  let from = 0;
-  for (const [begin, end, weight] of places(item.text, item.evidence)) {
-    paragraph.append(item.text.slice(from, begin), mark(item.text.slice(begin, end), weight, strongest));
-    from = end;
-  }
-  paragraph.append(item.text.slice(from));
-  return paragraph;
+  const parts = item.parts.map(([words, weight]) => (weight === null ? words : mark(words, weight, strongest)));
+  return h('p', { class: 'text' }, parts);
 }
 
 export function chip(label) {

@@ -48,19 +48,25 @@ def test_reviews_of_a_small_source_may_be_repeated_in_train(tmp_path: Path) -> N
 
 
 def test_ids_are_those_that_serving_makes(tmp_path: Path) -> None:
-    """Training and serving read a text the same way, the cut of a long one included."""
+    """Training and serving read a text the same way, the cut of a long one included.
+
+    But for the texts of which serving knows too little to ask the model.
+    """
     long = " ".join(f"cup{number}" for number in range(40))
     rows = [*synthetic(200), (long, "positive"), (long + " desk", "negative")]
     write_csv(tmp_path / "a.csv", rows)
     corpus = prepare(recipe("a.csv", max_tokens=16, characters=1), tmp_path, tmp_path)
     vocabulary = Vocabulary(corpus.vocabulary)
-    expected = sorted(vocabulary.encode(text, 16).ids for text, _ in rows)
+    served = [vocabulary.encode(text, 16) for text, _ in rows]
+    expected = {encoded.ids for encoded in served if encoded.coverage >= 0.5}
+    assert len(expected) > 100
     actual = [
         split.ids[start:end].astype(np.int64).tobytes()
         for split in corpus.splits.values()
         for start, end in zip(split.starts, split.starts[1:], strict=False)
     ]
-    assert sorted(actual) == expected
+    assert len(actual) == len(rows)
+    assert expected <= set(actual)
 
 
 def test_no_text_is_in_two_splits_and_the_vocabulary_is_of_the_train_split(tmp_path: Path) -> None:

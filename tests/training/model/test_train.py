@@ -50,7 +50,7 @@ def test_a_plain_difference_is_learnt(corpus: Corpus, precision: str) -> None:
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_every_kind_learns(corpus: Corpus, kind: str) -> None:
     """Also in one direction and in two layers."""
-    wanted = recipe(epochs=4)
+    wanted = recipe(epochs=8)
     model = wanted.model.model_copy(update={"kind": kind, "bidirectional": False, "layers": 2})
     wanted = wanted.model_copy(update={"model": model})
     training = start_training(wanted, len(corpus.vocabulary))
