@@ -26,7 +26,8 @@ from streamer.pipeline.publishing import UNACKNOWLEDGED
 from streamer.pipeline.reading import POLL_SECONDS
 from streamer.service.build import decoder, encoder, limits
 from streamer.settings import Settings
-from streamer.text import Encoded, normalise_all, segment_all
+from streamer.text import Encoded, normalise_all, visible_text
+from streamer.text.words import split_all
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -119,13 +120,17 @@ def pure_stages(way: Way, model: Model, predictor: Predictor, settings: Settings
     """Decode, tokenise and its parts, bucket, encode."""
     texts = list(_pieces([review.text for review in way.reviews]))
     normal = [normalise_all(chunk) for chunk in texts]
-    tokens = [[token for token in segment_all(chunk) if token.strip()] for chunk in normal]
+    tokens = []
+    for chunk in normal:
+        split, marks = split_all(chunk)
+        tokens.append([marks.get(token, token) for token in split if token.strip()])
     write = encoder(settings, model)
     return {
         "decode": lambda: _each(decoder(settings).decode, way.records),
         "tokenise": lambda: _each(lambda chunk: predictor.vocabulary.encode_all(chunk, predictor.max_tokens), texts),
+        "visible text": lambda: _each(lambda chunk: list(map(visible_text, chunk)), texts),
         "normalise": lambda: _each(normalise_all, texts),
-        "segment": lambda: _each(segment_all, normal),
+        "segment": lambda: _each(split_all, normal),
         "look up": lambda: _each(predictor.vocabulary.pieces, tokens),
         "bucket": lambda: _timed(lambda: bucketed(way.encoded, predictor, settings)),
         "encode": lambda: _timed(lambda: _encode(way, write)),

@@ -32,7 +32,7 @@ from tests.brokers import Chain, Wanted, new_topic, providers
 from tests.reading import fill
 
 ORDER = ("consume", "decode", "tokenise", "bucket", "infer", "encode", "publish")
-PARTS = ("normalise", "segment", "look up")  # Of tokenise.
+PARTS = ("visible text", "normalise", "segment", "look up")  # Of tokenise.
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

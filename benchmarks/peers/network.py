@@ -2,7 +2,7 @@
 
 Shared by all peers, so that they differ in how they read, batch and write, and in nothing else.
 
-    text -> normalise -> jieba -> ids -> padded to the longest -> score -> label
+    text -> visible text -> normalise -> jieba -> ids -> padded to the longest -> score -> label
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from streamer.text import PAD_ID, Vocabulary, bound, head_and_tail, normalise, segment
+from streamer.text import PAD_ID, Vocabulary, bound, head_and_tail, normalise, segment, visible_text
+from streamer.text.words import has_word, with_marks
 
 Form = Literal["packed", "gated"]
 Precision = Literal["float32", "bfloat16"]
@@ -127,8 +128,11 @@ class Labeller:
         return {"reviews": self.reviews, "tokens": self.tokens, "padded_tokens": self.padded_tokens}
 
     def _encode(self, text: str) -> list[int]:
-        text = normalise(bound(text, self._max_tokens))
-        ids, _ = self._vocabulary.pieces([token for token in self._cut(text) if not token.isspace()])
+        text = normalise(bound(visible_text(text), self._max_tokens))
+        if not has_word(text):
+            return []
+        text, marks = with_marks(text)
+        ids, _ = self._vocabulary.pieces([marks.get(token, token) for token in self._cut(text) if not token.isspace()])
         ids = head_and_tail(ids, self._max_tokens) if len(ids) > self._max_tokens else ids
         return ids if self._pad_to is None else ids[: self._pad_to]
 

@@ -203,10 +203,17 @@ def is_word(token: str) -> bool:
 def split_all(normalised: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The tokens of texts in one list, with a line break after each text; no text may contain one.
 
-    Contractions (`don't`), emoticons (`:-)`) and shortcodes (`:heart:`) are one character each, for private use; the
-    second result has the token that each stands for.
+    The second result is `with_marks`'s: what the tokens for private use stand for.
     """
-    joined = "\n".join(normalised)
+    if not normalised:
+        return [], {}
+    marked, marks = with_marks("\n".join(normalised))
+    return segment_all(marked.split("\n") if marks else normalised), marks
+
+
+def with_marks(text: str) -> tuple[str, dict[str, str]]:
+    """A text with one character for private use, which segmentation leaves alone, in place of each contraction
+    (`don't`), emoticon (`:-)`) and shortcode (`:heart:`); and the token that each such character stands for."""
     marks: dict[str, str] = {}
 
     def mark(found: re.Match[str]) -> str:
@@ -219,13 +226,10 @@ def split_all(normalised: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             marks[token] = chr(_FIRST_MARK + len(marks))
         return marks[token]
 
-    marked = _FACES.sub(mark, joined)
-    marked = _LETTER_FACES.sub(mark, marked)
-    if "'" in marked:
-        marked = _CONTRACTED.sub(mark, marked)
-    if not marks:
-        return segment_all(normalised), {}
-    return segment_all(marked.split("\n")), {sign: token for token, sign in marks.items()}
+    text = _LETTER_FACES.sub(mark, _FACES.sub(mark, text))
+    if "'" in text:
+        text = _CONTRACTED.sub(mark, text)
+    return text, {sign: token for token, sign in marks.items()}
 
 
 @lru_cache(4096)
