@@ -145,9 +145,13 @@ def test_too_many_dead_letters_stop_the_service(job: Job, tmp_path: Path) -> Non
     assert committed(job.bootstrap, job.group, job.input) == {0: 550}
 
 
-def test_records_without_a_text_may_be_skipped(job: Job, tmp_path: Path) -> None:
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_records_without_a_text_may_be_skipped(job: Job, cluster: Cluster, tmp_path: Path, delivery: str) -> None:
     """Nothing is published for them, they are counted, their offsets are committed, and they are not too many."""
     job.settings = {"STREAMER_INPUT__MISSING_TEXT": "skip", "STREAMER_DEAD_LETTERS__WINDOW": "20"}
+    job.settings["STREAMER_DELIVERY"] = delivery
+    if delivery == "exactly_once" and "transactions" not in cluster.features:
+        pytest.skip("the embedded broker has no transactions")
     job.put(Item(b'{"kind": "heartbeat"}', b"k", 0) for _ in range(100))
     job.put([Item(GOOD, b"k", 0), Item(b'{"kind": "heartbeat"}', b"k", 0)])
     with running(job.environment, tmp_path / "log") as worker:
