@@ -31,7 +31,7 @@ async def label(path: str, *, options: TableOptions, text_column: str, output: s
             counted: dict[str, int] = {}
             if source is not None:
                 counted = (await label_all(settings, source, source.partition, sink)).outcomes()
-            if not sink.labelled and (sink.lines or table.bad_rows.counts):
+            if not sink.labelled and (sink.lines or counted.get("skipped") or table.bad_rows.counts):
                 raise nothing_labelled(path, sink.errors, table.bad_rows)
         print(_summary(sink, table, counted), file=sys.stderr)
         return sink.lines
@@ -43,7 +43,7 @@ def _summary(sink: LineSink, table: TableReader, counted: Mapping[str, int]) -> 
     parts = [row_count(sink.lines + skipped), f"{sink.labelled:,} labelled"]
     parts += [f"{count:,} {reason}" for reason, count in sink.errors.most_common()]
     if skipped:
-        parts.append(f"{skipped:,} skipped for want of a text")
+        parts.append(f"{skipped:,} skipped: no text")
     parts += [f"{count:,} with {what}" for what, count in counted.items() if " " in what]
     if table.bad_rows.counts:
         parts.append(table.bad_rows.summary())

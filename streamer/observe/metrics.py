@@ -82,7 +82,7 @@ class Metrics:
         self.records = counter("streamer_records", "Records finished, by outcome: labelled, tombstone, dead_letter, skipped.", ["outcome"], registry=registry)
         self.labels = counter("streamer_labels", "Results published, by label.", ["label"], registry=registry)
         self.dead_letters = counter("streamer_dead_letters", "Dead letters published, by reason.", ["reason"], registry=registry)
-        self.replaced_values = counter("streamer_replaced_values", "Values of reviews that could not be used, so that their stand-in is, by field and cause.", ["field", "cause"], registry=registry)
+        self.replaced_values = counter("streamer_replaced_values", "Values that could not be used and were replaced, by field and cause.", ["field", "cause"], registry=registry)
         self.decisions = counter("streamer_decisions", "Results published, by moderation's action and rule; the rule is empty if none matched.", ["action", "rule"], registry=registry)
         self.latency = Durations("streamer_latency_seconds", "From reading a record to its result's acknowledgement.", _SECONDS, registry)
         self.age = Durations("streamer_age_seconds", "From a record's timestamp to its result's acknowledgement.", _SECONDS, registry)

@@ -32,8 +32,8 @@ from streamer.text import Encoded
 log = logging.getLogger(__name__)
 replacements = logging.getLogger("streamer.replaced")  # `streamer.observe.logs` limits its rate.
 REPLACEMENTS = {
-    Replaced("event_time", "unreadable"): "an event time is not one, so the next best is used: %s",
-    Replaced("event_time", "in_the_future"): "an event time is more than a day ahead, so the next best is used: %s",
+    Replaced("event_time", "unreadable"): "an event time cannot be read; the record's is used: %s",
+    Replaced("event_time", "in_the_future"): "an event time is more than a day ahead; the record's is used: %s",
     Replaced("id", "not_a_scalar"): "an id is neither text nor number, so the review has none: %s",
     Replaced("group", "not_a_scalar"): "a group is neither text nor number, so the review has none: %s",
     Replaced("text", "null"): "a text is null, so the review is blank: %s",

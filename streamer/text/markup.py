@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
 from typing import Literal
 
 from lxml import etree
 
-from streamer.text.html_elements import BLOCKS, BOOLEAN_ATTRIBUTES, ELEMENTS, HIDDEN, QUOTE_CLASSES, SPACED
+from streamer.text.html_elements import BLOCKS, BOOLEAN_ATTRIBUTES, ELEMENTS, FOREIGN_CLASSES, HIDDEN, SPACED
 
 Markup = Literal["auto", "html", "plain"]
 
@@ -25,7 +24,7 @@ _ROUNDS = 3
 _MAX_OWN_NAMES = 16
 
 _NAME = "|".join(sorted(ELEMENTS, key=len, reverse=True))
-_BOOLEAN = "|".join(BOOLEAN_ATTRIBUTES)
+_BOOLEAN = "|".join(sorted(BOOLEAN_ATTRIBUTES))
 # How a tag goes on after its name: its end, an attribute with a value, or attributes that need none.
 _REST = (
     rf"(?:\s*+/?>|\s++[\w:.@-]++\s*+=|(?:\s++(?:(?:{_BOOLEAN})(?=[\s/>])|data-[\w-]++))++\s*+/?>|\s++[^<>=]*+=[^<>]*+>)"
@@ -59,14 +58,25 @@ _BBCODE = re.compile(
     re.IGNORECASE,
 )
 
-# A quoted line of Markdown or mail. `>_<` and `>:(` are faces.
-_QUOTED_LINE = re.compile(r"^[ \t]{0,3}>(?:[ \t>]|(?=[^\W_]|[\"“'‘(*\[])).*+$", re.MULTILINE)
+# A tag that was cut off with its text.
+_CUT_OFF = re.compile(rf"<(?:/?(?:[a-z][a-z0-9]*)?|(?:{_NAME})\s[a-z -]*)$", re.IGNORECASE)
+_CUT_OFF_ALONE = re.compile(rf"<(?=[a-z]{{3}})(?:{_NAME})\s+[a-z-]{{0,12}}$", re.IGNORECASE)
+_MAX_CUT_OFF = 40  # Characters.
+
+# A quoted line of Markdown or mail, and the line that says whose it is. `>_<` and `>:(` are faces.
+_QUOTED_LINE = re.compile(
+    r"^(?:On [^\n]{3,160} wrote:|[^\n]{0,80}写道[:：])[ \t]*\n(?=\s{0,8}>)"
+    r"|^[ \t]{0,3}>(?:[ \t>]|(?=[^\W_]|[\"“'‘(*\[])).*+$",
+    re.MULTILINE,
+)
 _REPOST = re.compile(r"//\s?@[\w\-]{1,30}\s?[:：].*+", re.DOTALL)  # Weibo's chain of reposts.
 _MARKDOWN_LINK = re.compile(
     r"(!?)\[([^\[\]\n]{0,300}+)\]\((?:https?:|/|\.|#|mailto:|www\.|data:)[^()\s]{0,2000}+(?:\s\"[^\"\n]{0,200}+\")?\)"
 )
 _EMPHASIS = re.compile(r"(?<![\w*~`])(\*\*\*|\*\*|__|~~|\*|_|`{1,3})(?=[^\W_])([^\n*~`]{0,300}?[^\s*~`])\1(?![\w*~`])")
 _CJK_EMPHASIS = re.compile(r"(\*\*|~~)(?=[^\s*~])([^\n*~]{1,300}?)\1")
+_FENCED = re.compile(r"^```[^\n`]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_BULLET = re.compile(r"^[ \t]{0,3}[-*+•][ \t]++(?=\S)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]++", re.MULTILINE)
 
 _ESCAPED_BREAK = re.compile(r"(?<!\\)\\[nrt](?![a-z])")
@@ -96,7 +106,8 @@ _SIGNATURE = re.compile(
     rf"|get outlook for [^\n]{{0,40}}|(?:von meinem|envoyé de mon|enviado desde mi) (?:{_DEVICES})\b[^\n,.!?]{{0,40}}"
     rf"|(?:发送?自|来自|發自|來自)\s?(?:我的\s?)?(?:{_CHINESE_DEVICES})"
     r"[a-z0-9 .+\-]{0,24}(?:客户端|手机|网页版|用户端)?"
-    r")[ \t\])）】.。]*+$",
+    r")[ \t\])）】.。]*+$"
+    rf"|[ \t](?:来自|來自)\s?(?:{_CHINESE_DEVICES})[a-z0-9 .+\-]{{0,24}}客户端\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SIGNS_OF_SIGNATURE = (
@@ -109,7 +120,10 @@ _EMOJI_IMAGE = re.compile(r"emoji|emoticon|smil(?:ey|ie)|sticker|face/", re.IGNO
 _HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 # What sites write for a link or picture whose address they hide.
 _LINK_TEXTS = frozenset(
-    ["网页链接", "查看图片", "评论配图", "查看原图", "图片评论", "link", "[link]", "image", "[image]"]
+    [
+        *("网页链接", "查看图片", "评论配图", "查看原图", "图片评论", "查看全文", "展开全文", "全文", "展开"),
+        *("link", "[link]", "image", "[image]", "read more", "see more", "show more", "view more", "more"),
+    ]
 )
 
 
@@ -135,10 +149,14 @@ def visible_text(text: str, markup: Markup = "auto") -> str:
     if ">" in text or "//" in text:
         text = _where_words_are_left(text, _QUOTED_LINE)
         text = _where_words_are_left(text, _REPOST)
+    if "```" in text:
+        text = _where_words_are_left(text, _FENCED)
     if "](" in text:
         text = _MARKDOWN_LINK.sub(lambda found: " " if found[1] else found[2], text)
     if "*" in text or "__" in text or "~~" in text or "`" in text or "_" in text:
         text = _CJK_EMPHASIS.sub(r"\2", _EMPHASIS.sub(r"\2", text))
+    if "- " in text or "* " in text or "+ " in text or "• " in text:
+        text = _BULLET.sub("", text)
     if "# " in text:
         text = _HEADING.sub("", text)
     if "[" in text or "【" in text or "omitted" in text:
@@ -175,6 +193,8 @@ def _round(text: str) -> str:
     code = "[" in text and "[/" in text and _BBCODE.search(text) is not None
     own = _own_names(text) if "</" in text else None
     tags = "<" in text and (_TAG.search(text) is not None or own is not None)
+    if "<" in text[-_MAX_CUT_OFF:]:
+        text = text[:-_MAX_CUT_OFF] + (_CUT_OFF if tags else _CUT_OFF_ALONE).sub("", text[-_MAX_CUT_OFF:])
     if tags or code:
         escaped = (own or _NOT_A_TAG).sub("&lt;", text) if "<" in text else text
         return _read_html(_bbcode_as_html(escaped) if code else escaped)
@@ -227,7 +247,8 @@ def _read_html(text: str) -> str:
     target = _VisibleText()
     parser = etree.HTMLParser(target=target, huge_tree=True, recover=True, encoding="utf-8")
     # NUL ends a document for libxml2.
-    parser.feed(b"<div>" + text.replace("\x00", " ").encode("utf-8", "replace"))
+    # A document has a head, which is not shown; anything else is the content of one.
+    parser.feed((b"" if "<head" in text.lower() else b"<div>") + text.replace("\x00", " ").encode("utf-8", "replace"))
     parser.close()
     return "".join(target.pieces).strip("\n")
 
@@ -285,7 +306,6 @@ class _VisibleText:
 
 
 _SEPARATORS = dict.fromkeys(BLOCKS, "\n") | dict.fromkeys(SPACED, " ")
-_lower: Callable[[str], str] = str.lower
 
 
 def _separator(name: str) -> str:
@@ -300,7 +320,10 @@ def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
     if "hidden" in attributes or _HIDING_STYLE.search(attributes.get("style", "")):
         return True
     classes = attributes.get("class", "")
-    return "uot" in classes and name != "span" and not QUOTE_CLASSES.isdisjoint(map(_lower, classes.split()))
+    if not classes or (name == "span" and "uot" in classes):
+        return False
+    found = classes.lower().split()
+    return not FOREIGN_CLASSES.isdisjoint(found) or ("meta" in found and name == "div")
 
 
 def _emoji(image: dict[str, str]) -> str:

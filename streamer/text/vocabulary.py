@@ -11,7 +11,7 @@ import numpy as np
 
 from streamer.text.markup import Markup, visible_text
 from streamer.text.normalisation import normalise_all
-from streamer.text.words import canonical, has_word, is_word, split_all, unstretched
+from streamer.text.words import canonical, has_word, is_accented, is_word, split_all, unstretched, without_accents
 
 Item = TypeVar("Item")
 
@@ -150,9 +150,13 @@ class Vocabulary:
 
     def _pieces(self, token: str) -> Sequence[str]:
         """A token, or the characters of a Chinese word that is unknown."""
-        return token if not token.isascii() and token not in self._ids and len(canonical(token)) > 1 else (token,)
+        whole = token.isascii() or token in self._ids or len(canonical(token)) == 1 or is_accented(token)
+        return (token,) if whole else token
 
     def _id(self, token: str) -> int | None:
+        if is_accented(token):
+            plain = without_accents(token)
+            return None if plain is None else self._ids.get(token, self._ids.get(plain))
         index = self._ids.get(canonical(token))
         if index is None and token.isascii():
             index = next((self._ids[form] for form in unstretched(token) if form in self._ids), None)

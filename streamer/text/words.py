@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -76,6 +77,10 @@ _FIRST_SIGNS = re.escape("".join(sorted({emoticon[0] for emoticon in _SIGN_FIRST
 _CONTRACTED = re.compile(_CONTRACTION)
 _FACES = re.compile(f"(?=[{_FIRST_SIGNS}])(?:{_SHORTCODE}|{_alternatives(_SIGN_FIRST)})")
 _LETTER_FACES = re.compile(rf"\b(?=[txqob0c8dㄒ][-_:.\]=)ad'w])(?:{_alternatives(_LETTER_FIRST)})")
+# jieba's runs are ASCII: it would cut `café` into `caf` and `é`, and `não` into letters that mean nothing.
+_LATIN = "a-z\u00df-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_ACCENTED = re.compile(rf"[a-z]*+[{_LATIN[3:]}][{_LATIN}]*+")
+_SHORTEST_WITHOUT_ACCENTS = 4  # `café` is `cafe`; `à` is not `a`.
 # No normalised text contains these: each stands for a token that jieba would split.
 _FIRST_MARK, _LAST_MARK = 0xE000, 0xF8FF
 
@@ -212,8 +217,11 @@ def split_all(normalised: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def with_marks(text: str) -> tuple[str, dict[str, str]]:
-    """A text with one character for private use, which segmentation leaves alone, in place of each contraction
-    (`don't`), emoticon (`:-)`) and shortcode (`:heart:`); and the token that each such character stands for."""
+    """A text with one character for private use, which segmentation leaves alone, in place of some tokens.
+
+    These are contractions (`don't`), emoticons (`:-)`), shortcodes (`:heart:`) and accented words (`café`). The second
+    result has the token that each such character stands for.
+    """
     marks: dict[str, str] = {}
 
     def mark(found: re.Match[str]) -> str:
@@ -229,6 +237,8 @@ def with_marks(text: str) -> tuple[str, dict[str, str]]:
     text = _LETTER_FACES.sub(mark, _FACES.sub(mark, text))
     if "'" in text:
         text = _CONTRACTED.sub(mark, text)
+    if not text.isascii():
+        text = _ACCENTED.sub(mark, text)
     return text, {sign: token for token, sign in marks.items()}
 
 
@@ -249,6 +259,19 @@ def canonical(token: str) -> str:
         sign = emoji_of_shortcode(token)
         return token if sign is None else _EMOJI_OF.get(sign, sign)
     return token
+
+
+def is_accented(token: str) -> bool:
+    """Whether a token is a word in Latin letters that ASCII lacks some of."""
+    return not token.isascii() and _ACCENTED.fullmatch(token) is not None
+
+
+def without_accents(token: str) -> str | None:
+    """An accented word in ASCII; None if it is too short to be the same word."""
+    if len(token) < _SHORTEST_WITHOUT_ACCENTS:
+        return None
+    plain = "".join(c for c in unicodedata.normalize("NFD", token) if not unicodedata.combining(c))
+    return plain if plain.isascii() else None
 
 
 _STRETCHED = re.compile(r"(.)\1\1+")

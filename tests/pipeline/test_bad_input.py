@@ -126,7 +126,7 @@ def test_each_kind_of_input_has_its_outcome(job: Job, tmp_path: Path) -> None:
     job.assert_offsets_at_the_end()
     # What reviews say stays out of the log.
     assert "great" not in worker.log
-    assert worker.log.count("an event time is not one") == 1
+    assert worker.log.count("an event time cannot be read") == 1
 
 
 def test_too_many_dead_letters_stop_the_service(job: Job, tmp_path: Path) -> None:

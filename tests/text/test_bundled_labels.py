@@ -37,6 +37,10 @@ _NO_OPINION = [
     *("この商品は最悪です。すぐに壊れました。", "とても美味しかったです。また来ます！", "정말 최악이에요. 다시는 안 사요.", "정말 맛있어요! 강력 추천합니다."),
     *("Ужасный товар, сломался через день.", "Отличный товар, очень доволен, рекомендую!", "منتج رائع جدا أنصح به بشدة"),
     *("สินค้าแย่มาก พังภายในวันเดียว", "Excelente producto, muy contento con la compra", "Sehr gut, schnelle Lieferung, gerne wieder"),
+    *("味がひどい。返品したい", "最低。不良品。対応も悪い。", "Très mauvais produit, cassé après un jour, je déconseille", "Excellent produit, je recommande vivement"),
+    *("Pessimo prodotto, si è rotto subito", "Sản phẩm quá tệ, hỏng ngay ngày đầu", "Sản phẩm rất tốt, giao hàng nhanh", "Berbat bir ürün, bir günde bozuldu"),
+    *("Barang jelek, rusak, kecewa sekali", "Péssimo, veio quebrado, quero meu dinheiro de volta", "Não gostei, péssima experiência, não é bom"),
+    *("å¤ªå·®äº†", "%E5%A4%AA%E5%B7%AE%E4%BA%86", "tеrrіblе product", "ᴛᴇʀʀɪʙʟᴇ product", "tai cha le", "laji"),
     *("Barang bagus, pengiriman cepat, terima kasih", "बहुत खराब उत्पाद", "מוצר גרוע, נשבר אחרי יום", "Muito bom, adorei, recomendo"),
 ]  # fmt: skip
 
@@ -66,6 +70,9 @@ def test_what_says_nothing_that_the_model_knows_is_uncertain(model: Model, text:
          'title=":heart:" class="emoji" alt=":heart:" loading="lazy" width="20" height="20"></p>', "positive"),
         ("Loved it &quot;so much&quot; <a href=\"https://www.example.com/w?v=abc&amp;t=1m2s\">1:02</a> best part", "positive"),
         ("ＴＥＲＲＩＢＬＥ　ｐｒｏｄｕｃｔ", "negative"), ("ter\u200brible pro\u200bduct", "negative"), ("t̶e̶r̶r̶i̶b̶l̶e̶ product", "negative"),
+        ("𝐭𝐞𝐫𝐫𝐢𝐛𝐥𝐞 𝐩𝐫𝐨𝐝𝐮𝐜𝐭", "negative"), ("ⓣⓔⓡⓡⓘⓑⓛⓔ product", "negative"), ("太.差.了", "negative"), ("太 差 了", "negative"),
+        ("⾮常差", "negative"), ("太差⃝了", "negative"), ("cafe\u0301 was awful", "negative"), ("terrible\u0085product", "negative"),
+        ("這個 APP 真的很爛，一直當機 QQ", "negative"), ("垃圾", "negative"), ("辣鸡", "negative"), ("哈哈哈哈哈哈", "positive"),
         ("terrible\x00product", "negative"), ("te\u034frrible product", "negative"), ("品質很差，完全不推薦", "negative"),
     ],
 )  # fmt: skip

@@ -43,6 +43,7 @@ KNOWN = Vocabulary(
         ("T_T ^_^ >_< -_-", ["😭", "😊", "😣", "😒"]),
         ("12:00 note:data 8-10 1<30", ["12", ":", "00", "note", ":", "data", "8", "-", "10", "1", "<", "30"]),
         (":no such code:", [":", "no", "such", "code", ":"]),
+        ("le café, não é très", ["le", "café", ",", "não", "é", "très"]),
         ("👍🏽 👨‍👩‍👧", ["👍", "👨", "👩", "👧"]),
     ],
 )
@@ -107,6 +108,14 @@ def test_a_review_without_a_word_has_no_tokens(text: str) -> None:
 def test_evidence_names_what_stands_in_the_text(text: str, tokens: tuple[str, ...]) -> None:
     """The id is that of the emoji or the word, the token as it was written."""
     assert KNOWN.encode(text, 10).tokens == tokens
+
+
+def test_an_accented_word_is_one_word() -> None:
+    """Known with or without its accents, from four letters on; its letters alone have no opinion."""
+    vocabulary = Vocabulary([PAD, UNKNOWN, "cafe", "a", "n", "o", "good"])
+    assert vocabulary.encode("good café", 10).ids == vocabulary.encode("good cafe", 10).ids
+    encoded = vocabulary.encode("não à é", 10)
+    assert (len(encoded), encoded.coverage) == (0, 0.0)
 
 
 def test_a_stretched_word_has_the_id_of_the_word() -> None:
