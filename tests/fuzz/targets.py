@@ -106,7 +106,7 @@ def tokenise(data: bytes) -> None:
         assert "\n" not in folded
 
 
-_MARKUP_SIGNS = frozenset("<>&[]【】/\\*_~`#\r")
+_MARKUP_SIGNS = frozenset("<>&[]【】/\\*_~`#\r-+•")
 
 
 def markup(data: bytes) -> None:

@@ -128,7 +128,7 @@ def test_any_text_is_read(text: str) -> None:
         assert len(visible_text(text, markup)) <= 2 * len(text) + 4
 
 
-@given(st.text(st.characters(exclude_characters="<>&[]【】/\\*_~`#", exclude_categories=["Cs"]), max_size=60))
+@given(st.text(st.characters(exclude_characters="<>&[]【】/\\*_~`#-+•", exclude_categories=["Cs"]), max_size=60))
 def test_a_text_without_markup_stays_as_it_is(text: str) -> None:
     """Character by character."""
     if "omitted" not in text and "ent " not in text:
