@@ -128,7 +128,7 @@ class ArrayRows:
         if not opened:
             return
         if opened != "[":
-            raise self._error("neither lines of objects nor an array")
+            raise self._error("neither lines of objects nor an array (if it is csv: --format csv)")
         self._move(1)
         while (character := self._next_character()) != "]" or after_comma:
             if character in ("", "]", ","):

@@ -60,6 +60,9 @@ class LineSink:
         return CommitOutcome.DONE
 
 
+_UNWRITABLE = (".xz", ".lzma", ".zip", ".7z", ".lz4", ".br", ".parquet", ".xlsx")
+
+
 def _reason(message: Message) -> bytes | None:
     """Why the row could not be labelled; None if it was."""
     return next((value for name, value in message.headers if name == "dlq.reason"), None)
@@ -86,13 +89,15 @@ def open_output(path: str) -> Iterator[IO[bytes]]:
         finally:
             _flush_standard_output()
         return
+    if path.lower().endswith(_UNWRITABLE):
+        raise FileError("only .gz, .bz2 and .zst can be written compressed", path)
     partial = Path(f"{path}.partial")
     try:
         with partial.open("wb") as file, compressing(file, path) as output:
             yield output
         partial.replace(path)
     except OSError as error:
-        raise FileError(printable(error.strerror or str(error)), str(error.filename or path)) from None
+        raise FileError(printable(error.strerror or str(error)), path) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -60,3 +60,19 @@ def test_an_output_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"out.jsonl": b"new"}
     with pytest.raises(FileError, match="No such file"), open_output(str(tmp_path / "none" / "out.jsonl")):
         pass
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.xz", "a.zip", "a.parquet"])
+def test_an_output_that_would_not_be_what_its_name_says_is_refused(tmp_path: Path, name: str) -> None:
+    """Rather than plain lines under that name."""
+    with pytest.raises(FileError, match=r"only \.gz, \.bz2 and \.zst"), open_output(str(tmp_path / name)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_in_a_missing_folder_is_named_as_it_was_given(tmp_path: Path) -> None:
+    """Not by the name that it has until it is complete."""
+    with pytest.raises(FileError) as raised, open_output(str(tmp_path / "none" / "a.jsonl")):
+        pass
+    assert "a.jsonl: " in str(raised.value)
+    assert "partial" not in str(raised.value)

@@ -157,10 +157,9 @@ def _unknown(
     unknown = [candidate for candidate in candidates if not meaning.keys() & set(candidate.label)]
     first = next((candidate for candidate in unknown if candidate.label[0] not in given), unknown[0])
     label = printable(first.label[0], _SHOWN_CHARACTERS)
-    known = ", ".join([*source.positive, *source.negative, *source.neutral])
     labels = {candidate.label[0] for candidate in candidates}
     return DataError(
-        f"unknown label '{label}' (known: {known}); the labels are {listed(labels)}: {hint(labels)} says what they "
+        f"unknown label '{label}'; the labels are {listed(labels)}: {hint(labels)} says what they "
         "mean, as do positive, negative, neutral and skip of a source in a recipe",
         name,
         first.line,

@@ -183,7 +183,7 @@ def test_logits_are_those_that_gave_the_scores(temperature: float) -> None:
     ("content", "message"),
     [
         ("text,stars\na,1\nb,0\n", r"a\.csv, line 1: no column 'label'; the columns are text, stars"),
-        ("text,label\na,1\nb,5\n", r"a\.csv, line 3, column 'label': unknown label '5' \(known: positive, "),
+        ("text,label\na,1\nb,5\n", r"a\.csv, line 3, column 'label': unknown label '5'; the labels are "),
         ("text,label\na,1\nb\n", r"a\.csv, line 3: 1 cell, but the header has 2"),
         ("text,label\na,中性\n", r"a\.csv, column 'label': only neutral reviews in it"),
         ("", r"a\.csv: the file is empty"),
