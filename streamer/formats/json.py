@@ -15,6 +15,7 @@ from streamer.formats.value import Fields, InvalidRecord, SkippedRecord, json_ty
 
 MISSING = object()
 _FIRST_INEXACT = 2.0**53
+_EXACT_CHARACTERS = 16  # Of a float; one with more may have been written with more.
 _WIRE_FORMAT_BYTES = 5  # A zero and a schema id.
 
 
@@ -103,8 +104,8 @@ def scalar(value: object) -> str | None:
 
 
 def is_inexact(value: object) -> bool:
-    """Whether a number may have lost digits: orjson reads integers beyond 64 bits as floats."""
-    return isinstance(value, float) and abs(value) >= _FIRST_INEXACT
+    """Whether a number may have lost digits: orjson reads integers beyond 64 bits as floats of 17 digits."""
+    return isinstance(value, float) and (abs(value) >= _FIRST_INEXACT or len(repr(value)) > _EXACT_CHARACTERS)
 
 
 def as_written(value: bytes) -> Mapping[str, Any]:

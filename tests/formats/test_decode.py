@@ -251,6 +251,8 @@ def test_a_number_is_written_as_it_came_where_it_may_have_lost_digits() -> None:
     """1e23 is not 99999999999999991611392."""
     assert review(b'{"text":"a","id":1e23,"group":123456789012345678901234.50}').id == "1e23"
     assert review(b'{"text":"a","group":123456789012345678901234.50}').group == "123456789012345678901234.50"
+    assert review(b'{"text":"a","group":0.12345678901234567890}').group == "0.12345678901234567890"
+    assert review(b'{"text":"a","group":4.50}').group == "4.5"
 
 
 def test_numbers_within_deep_nesting_are_not_read_again() -> None:
