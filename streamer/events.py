@@ -100,14 +100,23 @@ class Review(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """A value of a review that could not be used, so that its stand-in is. Both are from closed sets.
-
-    field: event_time, id, group or text. cause: `unreadable` and `in_the_future` of times, `not_a_scalar` of ids and
-    groups, `null` and `missing` of texts.
-    """
+    """A value of a review that could not be used, so that its stand-in is: one of REPLACED_VALUES."""
 
     field: str
     cause: str
+
+
+# All there are, so that a metric may have them as labels.
+REPLACED_VALUES = (
+    Replaced("event_time", "unreadable"),
+    Replaced("event_time", "in_the_future"),
+    Replaced("id", "not_a_scalar"),
+    Replaced("id", "not_utf8"),  # Of a CloudEvent's header.
+    Replaced("group", "not_a_scalar"),
+    Replaced("group", "too_long"),
+    Replaced("text", "null"),
+    Replaced("text", "missing"),
+)
 
 
 class Tombstone(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from streamer.files.errors import FileError
 from streamer.files.options import TableOptions
 from streamer.files.read_ahead import ReadAhead, in_thread
 from streamer.files.tables import STANDARD_INPUT, TableReader
-from streamer.formats.json import MISSING, field_at_path
+from streamer.formats.json import MISSING, as_written, field_at_path, is_inexact
 from streamer.formats.text import BOM
 from streamer.kafka import Publisher
 from streamer.observe.progress_bar import progress_bar
@@ -119,12 +120,16 @@ class RowMapping:
         copies_text = self.text_column != self.text_field
         row = _json_object(value) if self.format == "text" or copies_text or self.key_column else None
         if row is not None:
-            key = _as_bytes(field_at_path(row, self.key_column)) if self.key_column else None
+            if self.key_column:
+                given = field_at_path(row, self.key_column)
+                # All of its digits, as the service reads ids and groups.
+                exact = field_at_path(as_written(value), self.key_column) if is_inexact(given) else MISSING
+                key = _as_bytes(given if exact is MISSING else exact)
             text = field_at_path(row, self.text_column)
             if self.format == "text":
                 value = _as_bytes(text) or b""
             elif copies_text and text is not MISSING:
-                value = orjson.dumps(_put(row, self.text_field, text))
+                value = _with_text(value, self.text_field, text) or orjson.dumps(_put(row, self.text_field, text))
         return Message(self.topic, key, value, (), now, number)
 
 
@@ -172,6 +177,15 @@ def _json_object(value: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return row if isinstance(row, dict) else None
+
+
+def _with_text(value: bytes, path: str, text: Any) -> bytes | None:
+    """The row with the text at the path, and every digit of its whole numbers; None if it is nested too deep."""
+    try:
+        row = _put(json.loads(value.removeprefix(BOM)), path, text)
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+    except RecursionError:
+        return None
 
 
 def _put(row: dict[str, Any], path: str, text: Any) -> dict[str, Any]:

@@ -207,6 +207,11 @@ def _summary(metrics: Metrics, screen: _Screen, *, with_agreement: bool) -> Grou
     table.add_row("labelled", f"{labelled}: {shares}" if shares else "0")
     if dead := int(_value(metrics, "streamer_records_total", outcome="dead_letter")):
         table.add_row("dead letters", f"{dead}, in topic reviews.dlq")
+    counted = metrics.outcomes()
+    if skipped := counted.get("skipped"):
+        table.add_row("skipped", f"{skipped}, no text")
+    if replaced := [f"{count} with {what}" for what, count in counted.items() if " " in what]:
+        table.add_row("stand-ins", ", ".join(replaced))
     if screen.seconds:
         rate = screen.produced / screen.seconds
         table.add_row("throughput", f"{rate:,.0f} reviews/s, from the first produced to the last shown")

@@ -185,13 +185,17 @@ _REVIEW: dict[str, Any] = {
     "description": "The fields' paths are settings (`input.*_field`); other fields are ignored.",
     "required": ["text"],
     "properties": {
-        "text": {"type": "string", "description": f"The review; blank ones are labelled `{UNCERTAIN}`."},
-        "id": {"description": "A string, number or boolean; any other value is ignored."},
+        "text": {"type": ["string", "null"], "description": f"The review; blank ones are labelled `{UNCERTAIN}`."},
+        "id": {"description": "A string, number or boolean; any other value is ignored, and counted."},
         "event_time": {
-            "type": ["string", "number"],
-            "description": "RFC 3339, or milliseconds since the epoch; otherwise the record's timestamp is used.",
+            "type": ["string", "number", "object", "null"],
+            "description": "RFC 3339 or another form of docs/operations.md, or seconds, milliseconds, microseconds or "
+            "nanoseconds since the epoch; otherwise the record's timestamp is used.",
         },
-        "group": {"description": "The group that the review is counted in: a string, number or boolean."},
+        "group": {
+            "description": "The group that the review is counted in: a string, number or boolean; any other value is "
+            "ignored, and counted."
+        },
     },
 }
 

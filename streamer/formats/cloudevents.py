@@ -18,26 +18,31 @@ RESULT_TYPE = b"review.sentiment.labelled.v1"
 DECISION_TYPE = b"review.moderation.verdict.v1"
 
 
-def unwrap(headers: Headers, value: bytes) -> tuple[Mapping[str, str], Any]:
+def unwrap(headers: Headers, value: bytes) -> tuple[Mapping[str, Any], Any]:
     """The event's `id` and `time`, and its data: either bytes to be decoded or parsed JSON.
 
+    An attribute should be a string. One from a header that is not UTF-8 is left as bytes, one of a structured event is
+    whatever it was in JSON: the decoder reports what it cannot use.
     A record that is not a CloudEvent has neither attribute; its value is the data. Raises InvalidRecord for an invalid
     structured event.
     """
-    attributes: dict[str, str] = {}
+    attributes: dict[str, Any] = {}
     for name, content in headers:
         if name == "content-type" and content and content.lower().startswith(STRUCTURED):
             return _structured(value)
         if name in ("ce_id", "ce_time") and content:
-            attributes[name[3:]] = content.decode(errors="replace")
+            try:
+                attributes[name[3:]] = content.decode()
+            except UnicodeDecodeError:
+                attributes[name[3:]] = content
     return attributes, value
 
 
-def _structured(value: bytes) -> tuple[Mapping[str, str], Any]:
+def _structured(value: bytes) -> tuple[Mapping[str, Any], Any]:
     envelope = parse_json(value)
     if not isinstance(envelope, dict) or not isinstance(envelope.get("specversion"), str):
         raise InvalidRecord(Reason.BAD_CLOUDEVENT, "a structured CloudEvent is an object with a specversion")
-    attributes = {name: envelope[name] for name in ("id", "time") if isinstance(envelope.get(name), str)}
+    attributes = {name: envelope[name] for name in ("id", "time") if envelope.get(name) is not None}
     if "data" in envelope:
         return attributes, envelope["data"]
     try:

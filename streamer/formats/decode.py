@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from streamer.events import DeadLetter, Decoded, Reason, Record, Replaced, Review, Skipped, Tombstone
 from streamer.formats.cloudevents import unwrap
+from streamer.formats.encode import MAX_GROUP
 from streamer.formats.json import (
     JSON,
     MISSING,
@@ -72,54 +73,63 @@ class Decoder:
     def _review(self, record: Record, value: bytes, now: int) -> Review:
         """Uses the value's fields first, then the CloudEvent's attributes, then the record's timestamp."""
         attributes, data = unwrap(record.headers, value) if record.headers else (_NO_ATTRIBUTES, value)
-        read = self.value_format.decode(data) if isinstance(data, bytes) else self.value_format.from_json(data)
-        values = read.values
-        replaced: list[Replaced] = []
-        if read.no_text:
-            replaced.append(Replaced("text", read.no_text))
-        event_time = self._time(field_at_path(values, self.event_time_field), now, replaced)
-        if event_time is None and attributes:
-            event_time = self._time(attributes.get("time"), now, replaced)
-        given_id, given_group = field_at_path(values, self.id_field), field_at_path(values, self.group_field)
-        if is_inexact(given_id) or is_inexact(given_group):
-            exact = _exact(value, data)
-            given_id = _exactly(given_id, exact, self.id_field)
-            given_group = _exactly(given_group, exact, self.group_field)
-        identifier, group = scalar(given_id), scalar(given_group)
-        if identifier is None and given_id is not MISSING and given_id is not None:
-            replaced.append(Replaced("id", "not_a_scalar"))
-        if group is None and given_group is not MISSING and given_group is not None:
-            replaced.append(Replaced("group", "not_a_scalar"))
-        return Review(
-            record,
-            read.text,
-            attributes.get("id") if identifier is None else identifier,
-            clamped(record.timestamp) if event_time is None else event_time,
-            group,
-            tuple(replaced),
-            fields=values if self.keep_fields else None,
+        text, values, no_text = (
+            self.value_format.decode(data) if isinstance(data, bytes) else self.value_format.from_json(data)
         )
+        replaced = [Replaced("text", no_text)] if no_text else []
+        given = field_at_path(values, self.event_time_field)
+        event_time = None if given is MISSING else parse_time(given, self.time_zone)
+        if event_time is None or event_time > now + _DAY:
+            event_time = self._other_time(given, attributes, now, replaced)
+            if event_time is None:
+                event_time = clamped(record.timestamp)
+        identifier = field_at_path(values, self.id_field)
+        if type(identifier) is not str:  # The usual case costs nothing.
+            identifier = _text_of(identifier, "id", replaced, value, data, self.id_field)
+            if identifier is None and attributes:
+                identifier = _text_of(attributes.get("id"), "id", replaced, value, value, "id")
+        group = field_at_path(values, self.group_field)
+        if type(group) is not str:
+            group = _text_of(group, "group", replaced, value, data, self.group_field)
+        if group is not None and len(group) > MAX_GROUP:
+            replaced.append(Replaced("group", "too_long"))
+        noted = tuple(replaced) if replaced else ()
+        if self.keep_fields:
+            return Review(record, text, identifier, event_time, group, noted, fields=values)
+        return Review(record, text, identifier, event_time, group, noted)
 
-    def _time(self, given: object, now: int, replaced: list[Replaced]) -> int | None:
-        """An event time; None if there is none, or none that can be used, which is then noted."""
-        if given is None or given is MISSING:
-            return None
-        found = parse_time(given, self.time_zone)
-        if found is not None and found <= now + _DAY:
-            return found
-        replaced.append(Replaced("event_time", "unreadable" if found is None else "in_the_future"))
+    def _other_time(
+        self, unusable: object, attributes: Mapping[str, Any], now: int, replaced: list[Replaced]
+    ) -> int | None:
+        """The CloudEvent's time where the value's cannot be used; None if neither can. Notes what cannot."""
+        for given in (unusable, attributes.get("time")):
+            if given is None or given is MISSING:
+                continue
+            found = parse_time(given, self.time_zone)
+            if found is not None and found <= now + _DAY:
+                return found
+            replaced.append(Replaced("event_time", "unreadable" if found is None else "in_the_future"))
         return None
 
 
-def _exact(value: bytes, data: object) -> Any:
+def _text_of(given: object, field: str, replaced: list[Replaced], value: bytes, data: object, path: str) -> str | None:
+    """An id or a group as text; None if there is none, or none that can be used, which is then noted.
+
+    value, data, path: where it was, to read it again with all of its digits (see `_exact`).
+    """
+    if given is None or given is MISSING:
+        return None
+    if is_inexact(given) and (again := field_at_path(_exact(value, data), path)) is not MISSING:
+        given = again
+    found = scalar(given)
+    if found is None:
+        replaced.append(Replaced(field, "not_utf8" if isinstance(given, bytes) else "not_a_scalar"))
+    return found
+
+
+def _exact(value: bytes, data: object) -> Mapping[str, Any]:
     """The fields of a value with its numbers as they were written; `data` is what `unwrap` found."""
     if isinstance(data, bytes):
         return as_written(data)
-    envelope = as_written(value)
-    return envelope.get("data") if isinstance(envelope, dict) else None
-
-
-def _exactly(given: object, exact: object, path: str) -> object:
-    if not is_inexact(given) or not isinstance(exact, dict):
-        return given
-    return field_at_path(exact, path)
+    fields = as_written(value).get("data")
+    return fields if isinstance(fields, dict) else {}

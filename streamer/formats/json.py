@@ -15,6 +15,7 @@ from streamer.formats.value import Fields, InvalidRecord, SkippedRecord, json_ty
 
 MISSING = object()
 _FIRST_INEXACT = 2.0**53
+_EXACT_CHARACTERS = 16  # Of a float; one with more may have been written with more.
 _WIRE_FORMAT_BYTES = 5  # A zero and a schema id.
 
 
@@ -33,16 +34,14 @@ class JsonFormat:
 
     def decode(self, value: bytes) -> Fields:
         """Parse the object. Raises InvalidRecord or SkippedRecord."""
-        if value[:1] == b"\0" and len(value) >= _WIRE_FORMAT_BYTES:
-            number = int.from_bytes(value[1:_WIRE_FORMAT_BYTES])
-            detail = f"a schema registry's wire format, schema id {number}; input.format json reads JSON without it"
-            raise InvalidRecord(Reason.NOT_JSON, detail)
         return self.from_json(parse_json(value))
 
     def from_json(self, data: object) -> Fields:
         """Find the text in a parsed object. Raises InvalidRecord or SkippedRecord."""
         if not isinstance(data, dict):
-            raise InvalidRecord(Reason.NOT_AN_OBJECT, f"the value is a JSON {json_type(data)}")
+            twice = isinstance(data, str) and data.lstrip()[:1] in ("{", "[")
+            hint = " that looks like JSON itself, as if it were encoded twice" if twice else ""
+            raise InvalidRecord(Reason.NOT_AN_OBJECT, f"the value is a JSON {json_type(data)}{hint}")
         text = field_at_path(data, self.text_field)
         if isinstance(text, str):
             return Fields(text, data)
@@ -69,6 +68,10 @@ def parse_json(value: bytes) -> Any:
     try:
         return orjson.loads(value.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
+        if value[:1] == b"\0" and len(value) >= _WIRE_FORMAT_BYTES:
+            number = int.from_bytes(value[1:_WIRE_FORMAT_BYTES])
+            detail = f"a schema registry's wire format, schema id {number}; input.format json reads JSON without it"
+            raise InvalidRecord(Reason.NOT_JSON, detail) from None
         decode_utf8(value)  # If the value is not UTF-8, that is the better reason.
         reason = Reason.LONE_SURROGATE if "surrogate" in str(error) else Reason.NOT_JSON
         # The position, not orjson's message: no part of the review may get into a log.
@@ -101,13 +104,14 @@ def scalar(value: object) -> str | None:
 
 
 def is_inexact(value: object) -> bool:
-    """Whether a number may have lost digits: orjson reads integers beyond 64 bits as floats."""
-    return isinstance(value, float) and abs(value) >= _FIRST_INEXACT
+    """Whether a number may have lost digits: orjson reads integers beyond 64 bits as floats of 17 digits."""
+    return isinstance(value, float) and (abs(value) >= _FIRST_INEXACT or len(repr(value)) > _EXACT_CHARACTERS)
 
 
-def as_written(value: bytes) -> Any:
-    """Parsed JSON whose numbers are strings, digit by digit as they were written. None if it is nested too deep."""
+def as_written(value: bytes) -> Mapping[str, Any]:
+    """A JSON object whose numbers are strings, digit by digit as they were written; empty if it is nested too deep."""
     try:
-        return json.loads(value.removeprefix(BOM), parse_int=str, parse_float=str)
+        read = json.loads(value.removeprefix(BOM), parse_int=str, parse_float=str)
     except RecursionError:
-        return None
+        return {}
+    return read if isinstance(read, dict) else {}

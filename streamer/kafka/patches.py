@@ -13,6 +13,7 @@
 | has no position that can be read without waiting | `known_positions` | not reported |
 | waits forever in a producer's `stop` if the broker hangs | `close_producer` | not reported |
 | leaves errors in a stopped producer's futures, which asyncio logs | `close_producer` | not reported |
+| cannot read a record with a header whose name is not UTF-8, nor any after it | `RecordsWithAnyNames` | not reported |
 
 Numbers are issues of github.com/aio-libs/aiokafka; "not reported" means that we know of no issue.
 
@@ -31,25 +32,29 @@ tests/kafka/test_patches.py has a test for each that fails when aiokafka no long
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import Any, SupportsIndex
 
 import aiokafka.conn
+import aiokafka.consumer.fetcher
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import AIOKafkaConnection, CloseReason, OAuthAuthenticator
 from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.protocol import admin
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
 
 _aiokafka_send = AIOKafkaConnection.send
 
 
 def apply() -> None:
-    """Patch aiokafka for all of its clients in this process, because it has no option for these two.
+    """Patch aiokafka for all of its clients in this process, because it has no option for these three.
 
     `streamer.kafka` calls this on import; no other code needs to.
     """
     AIOKafkaConnection.send = _send
     aiokafka.conn.OAuthAuthenticator = RefusableOAuthAuthenticator
+    aiokafka.consumer.fetcher.MemoryRecords = RecordsWithAnyNames
 
 
 def _send(connection: AIOKafkaConnection, request: Any, expect_response: bool = True) -> Awaitable[Any]:
@@ -78,6 +83,72 @@ class RefusableOAuthAuthenticator(OAuthAuthenticator):  # type: ignore[misc]  # 
             raise SaslAuthenticationFailed("the broker refuses the token")
         step: tuple[bytes, bool] | None = await super().step(payload)
         return step
+
+
+class RecordsWithAnyNames(MemoryRecords):  # type: ignore[misc]
+    r"""The fetched batches of a partition. A byte of a header's name that is not UTF-8 is read as `\xc0`.
+
+    Kafka asks for UTF-8, but neither brokers nor librdkafka check it. aiokafka raises UnicodeDecodeError for such a
+    record, each time that it is read.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._data = data
+        self._begin = 0  # Of the next batch.
+
+    def next_batch(self) -> Any:
+        batch = super().next_batch()
+        if batch is None:
+            return None
+        begin = self._begin
+        length = int.from_bytes(self._data[begin + 8 : begin + 12])  # Of what follows it.
+        self._begin = begin + 12 + length
+        return _Batch(batch, self._data, begin, self._begin)
+
+
+class _Batch:
+    """aiokafka's batch, which it reads again by itself where aiokafka cannot."""
+
+    __slots__ = ("_batch", "_begin", "_data", "_end")
+
+    def __init__(self, batch: Any, data: bytes, begin: int, end: int) -> None:
+        self._batch = batch
+        self._data = data
+        self._begin = begin
+        self._end = end
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        """All records; from the first again after an error, since the caller leaves out offsets that it has had."""
+        try:
+            yield from self._batch
+        except UnicodeDecodeError:
+            yield from _BatchWithAnyNames(self._data[self._begin : self._end])
+
+
+class _BatchWithAnyNames(_DefaultRecordBatchPy):  # type: ignore[misc]
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _Escaping(self._buffer)
+
+
+class _Escaping(bytearray):
+    """Bytes whose slices are decoded with escapes; aiokafka decodes only names."""
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Any:
+        found = super().__getitem__(index)
+        return _Escaping(found) if isinstance(index, slice) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
+        return super().decode(encoding, errors)
 
 
 class DescribeGroupsRequest_v3(admin.DescribeGroupsRequest_v3):  # type: ignore[misc]

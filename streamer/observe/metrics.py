@@ -24,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from streamer.events import CommitOutcome, Outcome, Outgoing, Reason, TopicPartition
+from streamer.events import REPLACED_VALUES, CommitOutcome, Outcome, Outgoing, Reason, TopicPartition
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -119,6 +119,8 @@ class Metrics:
             self.records.labels(outcome.value)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
+        for replaced in REPLACED_VALUES:
+            self.replaced_values.labels(*replaced)
         for ended in CommitOutcome:
             self.commits.labels(ended.value)
         for reloaded in ("done", "unchanged", "refused"):

@@ -18,6 +18,7 @@ from itertools import islice
 from streamer.events import DeadLetter, Decoded, Outgoing, Record, Replaced, Review, Skipped, TopicPartition
 from streamer.formats.dead_letters import DeadLetterLimit
 from streamer.formats.decode import Decoder
+from streamer.formats.encode import MAX_GROUP
 from streamer.moderation.step import Moderation
 from streamer.pipeline.in_flight import CHUNK, Admitted, Chunk, Finished, chunks, tokens_in_flight
 from streamer.pipeline.inference import Inference, ServingModel
@@ -31,13 +32,15 @@ from streamer.text import Encoded
 
 log = logging.getLogger(__name__)
 replacements = logging.getLogger("streamer.replaced")  # `streamer.observe.logs` limits its rate.
+# What the log says, a template each, which the rate limit tells apart. Texts that are null or missing are only counted:
+# they are no fault.
 REPLACEMENTS = {
     Replaced("event_time", "unreadable"): "an event time cannot be read; the record's is used: %s",
     Replaced("event_time", "in_the_future"): "an event time is more than a day ahead; the record's is used: %s",
     Replaced("id", "not_a_scalar"): "an id is neither text nor number, so the review has none: %s",
+    Replaced("id", "not_utf8"): "a CloudEvent's id is not UTF-8, so the review has none: %s",
     Replaced("group", "not_a_scalar"): "a group is neither text nor number, so the review has none: %s",
-    Replaced("text", "null"): "a text is null, so the review is blank: %s",
-    Replaced("text", "missing"): "a text is missing, so the review is blank: %s",
+    Replaced("group", "too_long"): f"a group has more than {MAX_GROUP} characters, by which trends count it: %s",
 }
 
 POLL_SECONDS = 0.2
@@ -154,14 +157,14 @@ class Reading:
         found: Counter[Replaced] = Counter()
         first: dict[Replaced, str] = {}
         for review in decoded:
-            if isinstance(review, Review):
+            if isinstance(review, Review) and review.replaced:
                 for replaced in review.replaced:
                     found[replaced] += 1
                     first.setdefault(replaced, review.record.identity)
         for replaced, count in found.items():
             self._observer.replaced(replaced.field, replaced.cause, count)
-            # A template for each, which the rate limit of logs tells apart.
-            replacements.warning(REPLACEMENTS[replaced], first[replaced])
+            if (template := REPLACEMENTS.get(replaced)) is not None:
+                replacements.warning(template, first[replaced])
 
     def _admit(
         self,

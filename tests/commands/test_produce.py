@@ -71,6 +71,24 @@ async def test_json_lines_go_as_they_are(cluster: Cluster, make_topic: MakeTopic
     assert [record.value for record in await asyncio.to_thread(read_all, cluster.bootstrap, topic)] == lines
 
 
+@pytest.mark.parametrize("text_column", [None, "body"])
+async def test_numbers_keep_all_digits(
+    cluster: Cluster, make_topic: MakeTopic, tmp_path: Path, text_column: str | None
+) -> None:
+    """As a key, and where the row is written again because its text is copied."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text":"a","body":"b","id":12345678901234567890123}\n')
+    topic = make_topic()
+    assert await produce(settings(cluster, topic), str(path), key_column="id", text_column=text_column) == 1
+    (record,) = await asyncio.to_thread(read_all, cluster.bootstrap, topic)
+    assert record.key == b"12345678901234567890123"
+    assert json.loads(record.value or b"") == {
+        "text": "b" if text_column else "a",
+        "body": "b",
+        "id": 12345678901234567890123,
+    }
+
+
 async def test_damage_ends_it_after_the_rows_before(
     cluster: Cluster, make_topic: MakeTopic, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,15 +43,20 @@ def test_it_labels_the_samples_and_ends() -> None:
 
 
 def test_it_labels_a_file_of_ones_own(tmp_path: Path) -> None:
-    """More rows than it lets be ahead; one without a text is a dead letter, a damaged one is left out on request."""
+    """More rows than it lets be ahead; one without a text is a dead letter, a damaged one is left out on request.
+
+    It says what could not be used of those that it labels.
+    """
     path = tmp_path / "own.jsonl"
-    path.write_bytes(b'{"stars": 4}\n' + b'{"comment": "great value"}\n' * 3000 + b"\xff\xff\n")
+    odd = b'{"comment": "great value", "event_time": "soon"}\n'
+    path.write_bytes(b'{"stars": 4}\n' + b'{"comment": "great value"}\n' * 2999 + odd + b"\xff\xff\n")
     arguments = ["--input", str(path), "--text-column", "comment", "--rows", "0", "--skip-bad-rows"]
     done = subprocess.run([*COMMAND, *arguments], capture_output=True, env=ENVIRONMENT, timeout=120)
     shown = done.stdout.decode()
     assert done.returncode == 0, shown + done.stderr.decode()
     assert re.search(r"^labelled +3000: 3000 positive", shown, re.MULTILINE)
     assert re.search(r"^dead letters +1,", shown, re.MULTILINE)
+    assert re.search(r"^stand-ins +1 with event_time unreadable *$", shown, re.MULTILINE)
     assert b"1 bad row left out: 1 not in UTF-8" in done.stderr
 
 

@@ -14,11 +14,13 @@ def test_a_binary_event_has_its_attributes_in_headers() -> None:
     """Of which only id and time are of use; the value is its data."""
     headers: Headers = (("ce_id", b"e1"), ("ce_time", b"t"), ("ce_type", b"x"), ("mine", b"1"))
     assert unwrap(headers, b"value") == ({"id": "e1", "time": "t"}, b"value")
+    assert unwrap((("ce_id", b"\xff"),), b"value") == ({"id": b"\xff"}, b"value")
 
 
 def test_a_structured_event_has_its_attributes_in_the_value() -> None:
-    """With the data parsed, or decoded from base64; attributes that are no strings do not count."""
-    assert unwrap(STRUCTURED, b'{"specversion":"1.0","id":"e1","time":5,"data":{"a":1}}') == ({"id": "e1"}, {"a": 1})
+    """With the data parsed, or decoded from base64; attributes are as they come, null ones left out."""
+    value = b'{"specversion":"1.0","id":null,"time":5,"data":{"a":1}}'
+    assert unwrap(STRUCTURED, value) == ({"time": 5}, {"a": 1})
     assert unwrap(STRUCTURED, b'{"specversion":"1.0","data_base64":"bm8="}') == ({}, b"no")
 
 

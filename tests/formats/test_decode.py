@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.events import DeadLetter, Headers, Prediction, Reason, Replaced, Review, Skipped, Tombstone, Weight
+from streamer.events import (
+    REPLACED_VALUES,
+    DeadLetter,
+    Headers,
+    Prediction,
+    Reason,
+    Replaced,
+    Review,
+    Skipped,
+    Tombstone,
+    Weight,
+)
 from streamer.formats.decode import Decoder, value_format
 from streamer.formats.json import JSON, JsonFormat
 from streamer.formats.text import TextFormat
@@ -19,6 +30,7 @@ from tests.formats.samples import (
     BOM,
     CREATED,
     NOW,
+    POSITIVE,
     STRUCTURED,
     TEXT,
     dead_letter,
@@ -121,10 +133,11 @@ def test_a_cloudevent_s_id_and_time_are_the_defaults_of_the_value_s() -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
 def test_odd_cloudevent_headers_do_no_harm(content: bytes | None) -> None:
-    """Null, empty or not UTF-8."""
+    """Null, empty or not UTF-8, which is noted: two ids with one replacement character would be the same."""
     decoded = review({"text": "a"}, (("ce_id", content), ("ce_time", content), ("content-type", content)))
-    assert decoded.id in (None, "\ufffd")
-    assert decoded.event_time == CREATED
+    assert (decoded.id, decoded.event_time) == (None, CREATED)
+    noted = {Replaced("id", "not_utf8"), Replaced("event_time", "unreadable")} if content else set()
+    assert set(decoded.replaced) == noted
 
 
 @pytest.mark.parametrize(
@@ -238,6 +251,8 @@ def test_a_number_is_written_as_it_came_where_it_may_have_lost_digits() -> None:
     """1e23 is not 99999999999999991611392."""
     assert review(b'{"text":"a","id":1e23,"group":123456789012345678901234.50}').id == "1e23"
     assert review(b'{"text":"a","group":123456789012345678901234.50}').group == "123456789012345678901234.50"
+    assert review(b'{"text":"a","group":0.12345678901234567890}').group == "0.12345678901234567890"
+    assert review(b'{"text":"a","group":4.50}').group == "4.5"
 
 
 def test_numbers_within_deep_nesting_are_not_read_again() -> None:
@@ -257,6 +272,9 @@ def test_numbers_within_deep_nesting_are_not_read_again() -> None:
         ({"group": {}}, [("group", "not_a_scalar")]),
         ({"event_time": NOW + 86_400_001}, [("event_time", "in_the_future")]),
         ({"event_time": NOW + 86_400_000}, []),
+        ({"event_time": "9999-12-31T23:59:59Z"}, [("event_time", "in_the_future")]),
+        ({"group": "g" * 256}, []),
+        ({"group": "g" * 257}, [("group", "too_long")]),
         ({"text": None}, [("text", "null")]),
     ],
 )  # fmt: skip
@@ -265,6 +283,7 @@ def test_what_cannot_be_used_is_noted(fields: dict[str, Any], replaced: list[tup
     decoded = Decoder().decode(record(json.dumps({"text": "a"} | fields).encode()), NOW)
     assert isinstance(decoded, Review)
     assert [tuple(one) for one in decoded.replaced] == replaced
+    assert set(decoded.replaced) <= set(REPLACED_VALUES)
     if any(field == "event_time" for field, _ in replaced):
         assert decoded.event_time == CREATED
 
@@ -276,6 +295,22 @@ def test_an_event_time_that_is_none_gives_way_to_the_cloudevent_s() -> None:
     assert (decoded.event_time, decoded.replaced) == (NOW, (Replaced("event_time", "unreadable"),))
     decoded = review({"text": "a"}, (("ce_time", b"soon"),))
     assert (decoded.event_time, decoded.replaced) == (CREATED, (Replaced("event_time", "unreadable"),))
+
+
+def test_an_id_of_a_structured_event_is_read_as_that_of_a_value() -> None:
+    """A number keeps its digits, and what is no id is noted, as is a time."""
+    event = {"specversion": "1.0", "data": {"text": "a"}}
+    assert review(event | {"id": 12345678901234567890123}, STRUCTURED).id == "12345678901234567890123"
+    decoded = review(event | {"id": ["e1"], "time": {}}, STRUCTURED)
+    assert (decoded.id, decoded.event_time) == (None, CREATED)
+    assert decoded.replaced == (Replaced("event_time", "unreadable"), Replaced("id", "not_a_scalar"))
+
+
+def test_a_time_in_seconds_counts_in_its_own_second() -> None:
+    """Of the trends, too, where it was 1970."""
+    outgoing = encoder().labelled(review({"text": "a", "event_time": 1_700_000_000, "group": 2**64 + 1}), POSITIVE, NOW)
+    assert outgoing.sample is not None
+    assert (outgoing.sample.second, outgoing.sample.group) == (1_700_000_000, "18446744073709551617")
 
 
 @pytest.mark.parametrize("value", [{"review": {"text": None}}, {"review": None}])

@@ -59,6 +59,16 @@ def test_bytes_that_are_not_utf8_are_named_as_such(value: bytes) -> None:
     assert dead_letter(value).reason is Reason.NOT_UTF8
 
 
+@pytest.mark.parametrize("inner", [{"text": "great"}, [{"text": "great"}]])
+def test_json_within_a_string_is_named_as_such(inner: Any) -> None:
+    """It was encoded twice upstream, which an array or a bare string was not."""
+    letter = dead_letter(json.dumps(json.dumps(inner)).encode())
+    assert letter.reason is Reason.NOT_AN_OBJECT
+    assert "encoded twice" in letter.detail
+    assert "great" not in letter.detail
+    assert "twice" not in dead_letter(b'"great"').detail + dead_letter(b'["great"]').detail
+
+
 def test_a_pair_of_surrogates_is_a_character() -> None:
     """JSON may write one so."""
     assert review(b'{"text":"\\ud83d\\ude00"}').text == "😀"

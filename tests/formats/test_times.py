@@ -1,7 +1,9 @@
-"""Times are RFC 3339 or milliseconds since the epoch; anything else is none."""
+"""Times are read in the forms that have one meaning; anything else is none."""
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,8 +43,9 @@ def test_a_time_is_rfc_3339_or_milliseconds(value: Any, expected: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "", "yesterday", "2026-13-01T00:00:00Z", "2026-11-21T25:00:00Z", "2026-11-21T08:15:61Z", "08:15:30Z",
-        "2026-11-21T08:15:30+25:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00",
+        "", "yesterday", "2026-13-01T00:00:00Z", "2026-11-21T25:00:00Z", "2026-11-21T08:15:60Z", "2026-11-21T08:15:61Z",
+        "08:15:30Z", "2026-11-21T08:15:30+25:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00+14:00",
         "-1", "1e400", "11/14/2023", "Tue Nov 14 22:13:20 CST 2023", "2023-02-30", "0000-01-01", "9" * 200,
         -1, 1e300, 10**20, True, None, [], {}, {"$date": None}, {"$date": {"$date": 1}},
     ],
@@ -91,6 +94,148 @@ def test_a_time_may_lack_parts(value: str, expected: str) -> None:
     found = parse_time(value)
     assert found is not None
     assert rfc3339(found) == expected
+
+
+FORMS = {
+    "RFC 3339": "{0:%Y-%m-%dT%H:%M:%S}Z",
+    "small letters": "{0:%Y-%m-%dt%H:%M:%S}z",
+    "slashes": "{0:%Y/%m/%d %H:%M:%S}",
+    "dots": "{0:%Y.%m.%d %H:%M:%S}",
+    "one digit": "{0.year:04}/{0.month}/{0.day} {0.hour}:{0.minute}:{0.second}",
+    "full width": "{0.year:04}/{0.month}/{0.day} {0.hour}:{0.minute}:{0.second}",
+    "basic": "{0:%Y%m%dT%H%M%S}Z",
+    "week date": "{1[0]:04}-W{1[1]:02}-{1[2]}T{0:%H:%M:%S}",
+    "Chinese": "{0:%Y年%m月%d日 %H:%M:%S}",
+    "Chinese throughout": "{0:%Y年%m月%d日%H时%M分%S秒}",
+    "Chinese halves of the day": "{0:%Y年%m月%d日} {3}{0:%I:%M:%S}",
+    "RFC 2822": "{2}, {0.day} {4} {0.year:04} {0:%H:%M:%S} +0000",
+    "HTTP": "{2}, {0:%d} {4} {0.year:04} {0:%H:%M:%S} GMT",
+    "Twitter": "{2} {4} {0:%d} {0:%H:%M:%S} +0000 {0.year:04}",
+    "ctime": "{2} {4} {0.day:2} {0:%H:%M:%S} {0.year:04}",
+    "Java's Date": "{2} {4} {0:%d} {0:%H:%M:%S} UTC {0.year:04}",
+    "JavaScript's Date": "{2} {4} {0:%d} {0.year:04} {0:%H:%M:%S} GMT+0000 (Coordinated Universal Time)",
+    "Java's ZonedDateTime": "{0:%Y-%m-%dT%H:%M:%S}Z[UTC]",
+    "Go": "{0:%Y-%m-%d %H:%M:%S}.000000000 +0000 UTC",
+    "American": "{4} {0.day}, {0.year:04} {0:%I:%M:%S} {5}",
+    "Ruby": "{0:%Y-%m-%d %H:%M:%S} +0000",
+    "BigQuery": "{0:%Y-%m-%d %H:%M:%S} UTC",
+    "Postgres": "{0:%Y-%m-%d %H:%M:%S}+00",
+    ".NET": "/Date({6}000)/",
+    "seconds": "{6}",
+    "milliseconds": "{6}000",
+    "microseconds": "{6}000000",
+    "nanoseconds": "{6}000000000",
+    "a fraction": " +{6}.000 ",
+}
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None, max_examples=40)
+@given(moment=st.datetimes(datetime(2001, 9, 10), datetime(2100, 1, 1)))
+def test_each_form_is_read_as_it_was_written(form: str, moment: datetime) -> None:
+    """Any second since that which is 1e12 milliseconds; names are English whatever the locale."""
+    moment = moment.replace(microsecond=0, tzinfo=UTC)
+    seconds = int(moment.timestamp())
+    halves = ("下午", "PM") if moment.hour >= 12 else ("上午", "AM")
+    text = FORMS[form].format(
+        moment, moment.isocalendar(), DAYS[moment.weekday()], halves[0], MONTHS[moment.month - 1], halves[1], seconds
+    )
+    if form == "full width":
+        text = "".join(chr(ord(sign) + 0xFEE0) if sign != " " else "\u3000" for sign in text)
+    assert parse_time(text) == 1000 * seconds, text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1700000000.123", 1_700_000_000_123),
+        (1700000000.9996, 1_700_000_001_000),
+        (1_700_000_000_123_456_789, 1_700_000_000_123),
+        ("1700000000123456789", 1_700_000_000_123),
+        ("2023-11-14T22:13:20.1234567890123Z", 1_700_000_000_123),
+        ("20231114221320123", 1_700_000_000_123),
+        ("209912312460", 209_912_312_460),  # No date, so a number.
+        ("２０２３／１１／１４　２２：１３：２０", 1_700_000_000_000),
+        ("2023-11-14T14:13:20\u221208:00", 1_700_000_000_000),
+        ("2023-11-15 06:13:20 GMT+8", 1_700_000_000_000),
+        ("2023-11-15T06:13:20+08:00[Asia/Shanghai]", 1_700_000_000_000),
+        ("Wed Nov 15 2023 06:13:20 GMT+0800 (中国标准时间)", 1_700_000_000_000),
+        ("Tue, 14 Nov 2023 17:13:20 EST", 1_700_000_000_000),
+        ("Tuesday, 14-Nov-23 22:13:20 GMT", 1_700_000_000_000),
+        ("Tue, 14 Nov 2023 22:13:20 -0000", 1_700_000_000_000),
+        ("November 14th, 2023 at 10:13 PM", 1_699_999_980_000),
+        ("2023年11月14日 22时", 1_699_999_200_000),
+        ("2017-01-01T07:59:60+08:00", 1_483_228_800_000),
+        ("2016-12-31T23:59:60.5Z", 1_483_228_800_500),
+        (10**11 - 1, 99_999_999_999_000),
+        (10**11, 10**11),
+        (10**14, 10**11),
+        (10**17, 10**11),
+        (-0.0, 0),
+    ],
+)
+def test_a_time_has_its_right_value(value: Any, expected: int) -> None:
+    """At the bounds of the units of numbers, in any width and zone, and with a leap second where there may be one."""
+    assert parse_time(value, ZoneInfo("UTC")) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("Tue, 14 Nov 2023 22:13:20 CST", "Tue, 14 Nov 2023 22:13:20 IST", "2023-11-14 22:13:20 EST"),
+        *("14.11.2023", "11/14/2023 22:13", "14/11/2023", "2023/11-14", "2023-318", "2023-11", "11-14 22:13"),
+        *("5分钟前", "今天 22:13", "昨天", "P1D", "1,700,000,000", "1_700_000_000", "0x6553f100", "1700000000s", "NaN"),
+        *(
+            "2023-11-14 13:13 PM",
+            "2023-11-14 0:13 AM",
+            "2023-11-14T24:01:00",
+            "2023-02-29",
+            "Feb 30, 2023",
+            "Foo 3, 2023",
+        ),
+        *([2023, 11, 14], {"seconds": 1_700_000_000}, {"$date": True}, {"$date": 1, "x": 2}, "true", False),
+    ],
+)
+def test_what_may_mean_several_times_is_none(value: Any) -> None:
+    """A zone or an order of day and month that differs by country, what depends on today, and what is no time."""
+    assert parse_time(value, ZoneInfo("Asia/Shanghai")) is None
+
+
+def test_a_zone_by_a_number_counts_before_the_one_that_is_set() -> None:
+    """Also +0000 and -0000, which name UTC."""
+    for zone in ("+0000", "-0000", "GMT", "UT", "Z"):
+        assert parse_time(f"Tue, 14 Nov 2023 22:13:20 {zone}", ZoneInfo("Asia/Shanghai")) == 1_700_000_000_000
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.000", "{0}"])
+@pytest.mark.parametrize(
+    ("value", "utc"),
+    [
+        ("2026-03-29 01:59:59", "2026-03-29T00:59:59.000Z"),
+        ("2026-03-29 02:30:00", "2026-03-29T01:30:00.000Z"),  # Skipped: 02:30 before the change is 03:30 after it.
+        ("2026-03-29 03:30:00", "2026-03-29T01:30:00.000Z"),
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00.000Z"),  # Comes twice.
+        ("2026-10-25 03:00:00", "2026-10-25T02:00:00.000Z"),
+        ("2026/10/25 02:30:00", "2026-10-25T00:30:00.000Z"),
+    ],
+)
+def test_hours_that_are_skipped_or_come_twice_have_one_meaning(form: str, value: str, utc: str) -> None:
+    """When clocks are set forward and back; the same in each form."""
+    found = parse_time(form.format(value), ZoneInfo("Europe/Berlin"))
+    assert found is not None
+    assert rfc3339(found) == utc
+
+
+@pytest.mark.parametrize("sign", ["2", "9", " ", "-", ":", ".", "年", "(", "[", "a", "+", "\ufdfa"])
+def test_a_long_text_is_refused_at_once(sign: str) -> None:
+    """Nor does one take long that is as long as a time may be, made to be tried in many ways."""
+    begin = time.perf_counter()
+    assert parse_time(sign * 1_000_000) is None
+    for text in (sign * 99 + "x", f"2023-11-14 {sign * 88}x", f"Nov 14, 2023 {sign * 86}x"):
+        assert parse_time(text) is None
+    assert time.perf_counter() - begin < 0.5
 
 
 def test_a_number_that_is_none_is_no_time() -> None:

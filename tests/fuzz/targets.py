@@ -319,6 +319,9 @@ SEEDS: dict[str, list[bytes]] = {
         for value in (
             orjson.dumps({"text": "很好", "id": 7, "event_time": "2026-11-21T08:15:30.25+08:00", "group": "g"}),
             orjson.dumps({"a": {"b": "good", "c": None, "g": 1.5}, "t": 1_763_712_930_250}),
+            orjson.dumps({"a": {"b": None, "c": [1], "g": 1e300}, "t": "Tue Nov 14 22:13:20 +0000 2023"}),
+            b'{"text":null,"id":12345678901234567890123,"event_time":"Tue, 14 Nov 2023 22:13:20 GMT"}',
+            orjson.dumps({"text": "a", "event_time": "2023年11月14日 下午10:13:20", "group": {}}),
             orjson.dumps({"specversion": "1.0", "id": "x", "time": "2026-11-21T08:15:30Z", "data": {"text": "a"}}),
             orjson.dumps({"specversion": "1.0", "data_base64": "eyJ0ZXh0IjoiYSJ9"}),
             b'\xef\xbb\xbf{"text":"\\ud800"}',

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiokafka.conn
+import aiokafka.consumer.fetcher
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import (
     ConcurrentTransactions,
     KafkaConnectionError,
@@ -22,6 +24,8 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol import admin, commit, metadata
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
 
 from streamer.kafka import patches, protocol
 from tests.brokers import Cluster, MakeTopic
@@ -109,6 +113,40 @@ def test_aiokafka_lacks_the_requests_that_we_define() -> None:
 
 
 # Consumers
+
+
+class Gbk(str):
+    """A header's name that a producer in Python cannot send, but others can."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xc0\xb4\xd4\xb4"
+
+
+def batch_with_names(first_offset: int, *names: str, compression: int = 0) -> bytes:
+    """A record for each name, as a broker sends them."""
+    builder = _DefaultRecordBatchBuilderPy(2, compression, 0, -1, -1, -1, 1 << 20)
+    for number, name in enumerate(names):
+        builder.append(number, timestamp=1, key=b"k%d" % number, value=None, headers=[(name, b"app"), (name, None)])
+    built = bytearray(builder.build())
+    built[:8] = first_offset.to_bytes(8)
+    return bytes(built)
+
+
+@pytest.mark.parametrize("compression", [0, 1, 4])
+def test_a_name_that_is_not_utf8_takes_no_other_record_along(compression: int) -> None:
+    """aiokafka stops in the middle of the batch, and would for ever; here the offsets go on, each once."""
+    data = batch_with_names(5, "a", Gbk(), "\u597d", compression=compression) + batch_with_names(8, "b")
+
+    def read(records: Any) -> list[tuple[int, list[tuple[str, bytes | None]]]]:
+        found = PartitionRecords(TopicPartition("t", 0), records, [], 5, None, None, True, READ_COMMITTED)
+        return [(record.offset, list(record.headers)) for record in found]
+
+    with pytest.raises(UnicodeDecodeError):
+        read(MemoryRecords(data))
+    assert aiokafka.consumer.fetcher.MemoryRecords is patches.RecordsWithAnyNames
+    names = ["a", r"\xc0\xb4" + "\u0534", "\u597d", "b"]
+    expected = [(offset, [(name, b"app"), (name, None)]) for offset, name in enumerate(names, 5)]
+    assert read(patches.RecordsWithAnyNames(data)) == expected
 
 
 @pytest.fixture

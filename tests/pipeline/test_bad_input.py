@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from tests.brokers import Cluster
 from tests.brokers.cluster import MakeTopic
@@ -104,6 +107,7 @@ def test_each_kind_of_input_has_its_outcome(job: Job, tmp_path: Path) -> None:
         counted = worker.page("/metrics")[1]
         assert 'streamer_replaced_values_total{cause="null",field="text"} 1.0' in counted
         assert 'streamer_replaced_values_total{cause="unreadable",field="event_time"} 1.0' in counted
+        assert 'streamer_replaced_values_total{cause="too_long",field="group"} 0.0' in counted
         assert "streamer_coverage_ratio_count" in counted
         assert worker.stop() == 0, worker.log
     results, letters = job.results(), job.dead_letters()
@@ -127,6 +131,7 @@ def test_each_kind_of_input_has_its_outcome(job: Job, tmp_path: Path) -> None:
     # What reviews say stays out of the log.
     assert "great" not in worker.log
     assert worker.log.count("an event time cannot be read") == 1
+    assert "is null" not in worker.log  # That is no fault.
 
 
 def test_too_many_dead_letters_stop_the_service(job: Job, tmp_path: Path) -> None:
@@ -143,6 +148,35 @@ def test_too_many_dead_letters_stop_the_service(job: Job, tmp_path: Path) -> Non
     # The 51st bad one in a row makes more than half of a hundred; it is left for when the fault is mended.
     assert (len(results), len(letters)) == (500, 50)
     assert committed(job.bootstrap, job.group, job.input) == {0: 550}
+
+
+class _Gbk(str):
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xc0\xb4\xb4"
+
+
+async def _put_with_gbk_header(job: Job) -> None:
+    """A record with a header whose name is not UTF-8, which librdkafka's producers in C can write."""
+    async with AIOKafkaProducer(bootstrap_servers=job.bootstrap) as producer:
+        batch = producer.create_batch()
+        batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 1 << 16)
+        headers = [(_Gbk(), b"app"), ("mine", b"\xff")]
+        batch.append(timestamp=1_700_000_000_000, key=b"gbk", value=GOOD, headers=headers)
+        await (await producer.send_batch(batch, job.input, partition=0))
+
+
+def test_a_header_name_that_is_not_utf8_ends_no_worker(job: Job, tmp_path: Path) -> None:
+    """The record is labelled, its name goes on with escapes, and so do those around it."""
+    job.put([Item(GOOD, b"before", 0)])
+    asyncio.run(_put_with_gbk_header(job))
+    job.put([Item(GOOD, b"after", 0)])
+    with running(job.environment, tmp_path / "log") as worker:
+        worker.wait_for(3)
+        assert worker.stop() == 0, worker.log
+    results = job.results(3)
+    assert [result.key for result in results] == [b"before", b"gbk", b"after"]
+    assert results[1].headers[:2] == ((r"\xc0\xb4\xb4", b"app"), ("mine", b"\xff"))
+    job.assert_offsets_at_the_end()
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])

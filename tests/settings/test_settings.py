@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import zoneinfo
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,13 @@ def test_the_file_is_below_the_environment_and_both_below_the_command_line(
         ("INPUT__EVENT_TIME_FIELD", "a.", "input.event_time_field"),
         ("INPUT__GROUP_FIELD", ".a", "input.group_field"),
         ("INPUT__MAX_BYTES", "0", "input.max_bytes"),
+        ("INPUT__MISSING_TEXT", "ignore", "input.missing_text"),
+        ("INPUT__TIME_ZONE", "", "input.time_zone"),
+        ("INPUT__TIME_ZONE", "CST", "input.time_zone"),
+        ("INPUT__TIME_ZONE", "+08:00", "input.time_zone"),
+        ("INPUT__TIME_ZONE", "Asia", "input.time_zone"),
+        ("INPUT__TIME_ZONE", "../../etc/passwd", "input.time_zone"),
+        ("INPUT__TIME_ZONE", "x" * 300, "input.time_zone"),
         ("OUTPUT__TOPIC", "a/b", "output.topic"),
         ("OUTPUT__EVIDENCE_TOKENS", "-1", "output.evidence_tokens"),
         ("OUTPUT__EVIDENCE_TOKENS", "4097", "output.evidence_tokens"),
@@ -222,6 +231,22 @@ def test_a_token_endpoint_must_be_there_and_safe(
     assert message in refusal()
     monkeypatch.setenv("STREAMER_KAFKA__SECURITY__TOKEN_URL", "https://sso.example/token")
     assert load().kafka.security.mechanism == "OAUTHBEARER"
+
+
+@pytest.fixture
+def _no_system_zones() -> Iterator[None]:
+    zoneinfo.reset_tzpath(to=())
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+
+
+@pytest.mark.usefixtures("_no_system_zones")
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Europe/Berlin", "UTC"])
+def test_time_zones_need_no_files_of_the_system(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """Slim images have none: the package tzdata has them, and is required."""
+    monkeypatch.setenv("STREAMER_INPUT__TIME_ZONE", zone)
+    assert load().input.time_zone == zone
 
 
 def test_every_wrong_setting_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
