@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.brokers import (
@@ -31,6 +32,10 @@ from tests.brokers import (
     new_topic,
     providers,
 )
+
+# An example takes longer than 200 ms on a busy machine, and says nothing by that.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 _chain = Chain(providers(os.environ))
 

@@ -120,7 +120,7 @@ def test_rows_are_chosen_by_where_and_limit_and_blank_texts_are_left_out(tmp_pat
         ("r.csv", " \n", "r.csv: the file is empty"),
         ("r.csv", "text,label\n很好,1\n很差,0\n".encode("utf-16"), "r.csv: this looks like UTF-16: --encoding utf-16"),
         ("r.csv", "review,label\n好,1\n", "r.csv, line 1: no column 'text'; the columns are review, label"),
-        ("r.csv", 'text,label\n"好\n好",1\n差,meh\n', r"r.csv, line 4, column 'label': unknown label 'meh'; the labels"),
+        ("r.csv", 'text,label\n"好\n好",1\n差,meh\n', r"r.csv, line 4, column 'label': unknown label 'meh'; "),
         ("r.csv", "text,label\n好,1\n很好,1\n", "r.csv, column 'label': only positive reviews in it"),
         ("r.csv", "text,label\n好,1\n很,好,1\n", "r.csv, line 3: 3 cells, but the header has 2"),
         ("r.csv", 'text,label\n"好,1\n', "r.csv, line 2: a quote is opened and never closed"),
