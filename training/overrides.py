@@ -77,17 +77,17 @@ def with_user_table(
         if not recipe.data:
             raise RecipeError(f"recipe {recipe.name} has no data of its own: give --csv or --verdicts")
         return recipe
-    own = Source(
-        name="own",
-        language=language,
-        path=str(table.resolve()),
-        text=text_column,
-        label=label_column,
-        origin=printable(table.name),
-        licence="yours",
-        **(table_fields or {}),
-    )
     try:
+        own = Source(
+            name="own",
+            language=language,
+            path=str(table.resolve()),
+            text=text_column,
+            label=label_column,
+            origin=printable(table.name),
+            licence="yours",
+            **(table_fields or {}),
+        )
         changed = Recipe.model_validate(dict(recipe) | {"data": (*recipe.data, own)})
     except ValidationError as error:
         raise RecipeError(f"--csv {shown_path(table)}: {first_error(error)}") from error

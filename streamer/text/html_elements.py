@@ -17,17 +17,16 @@ BLOCKS = _names(
 SPACED = _names("button input label td textarea th")
 # Elements whose content is not shown, or is another person's.
 HIDDEN = _names(
-    "script style template noscript iframe object embed svg math audio video canvas select datalist blockquote head"
-    " meta link map"
+    "script style template noscript iframe object svg math audio video canvas select datalist blockquote head map"
 )
 ELEMENTS = (
     BLOCKS
     | SPACED
     | HIDDEN
     | _names(
-        "a abbr acronym area b base bdi bdo big blink cite code col colgroup data del dfn em font frame frameset i img"
-        " ins kbd mark marquee meter nobr noframes output param picture progress q rp rt ruby s samp slot small source"
-        " span strike strong sub sup time track tt u var wbr"
+        "a abbr acronym area b base bdi bdo big blink cite code col colgroup data del dfn em embed font frame frameset"
+        " i img ins kbd link mark marquee meta meter nobr noframes output param picture progress q rp rt ruby s samp"
+        " slot small source span strike strong sub sup time track tt u var wbr"
     )
 )
 BOOLEAN_ATTRIBUTES = _names(
@@ -39,5 +38,5 @@ BOOLEAN_ATTRIBUTES = _names(
 FOREIGN_CLASSES = _names(
     "quote quoted bbcode_quote bbcodeblock--quote bbcodequote quotecontent quotetop quotemain quote_container"
     " quote-container quoteheader quotebox reply-quote reply_quote gmail_quote gmail_quote_container yahoo_quoted"
-    " protonmail_quote moz-cite-prefix gmail_attr onebox onebox-body informations"
+    " protonmail_quote moz-cite-prefix gmail_attr onebox onebox-body lightbox"
 )

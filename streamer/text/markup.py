@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from lxml import etree
@@ -37,6 +39,8 @@ _TAG_BODY = rf"(?:/?(?:{_NAME})(?![\w:-]){_REST}|!--|!doctype\b|\?xml\b|{_OWN}"
 _TAG = re.compile(rf"<{_TAG_BODY})", re.IGNORECASE)
 _NOT_A_TAG = re.compile(rf"<(?!{_TAG_BODY}))", re.IGNORECASE)
 _CLOSER = re.compile(r"</([a-z][\w.]*+)\s*+>", re.IGNORECASE)
+# A script or style that is not closed was cut off.
+_HIDING = re.compile(rf"<(?=({'|'.join(sorted(HIDDEN - {'script', 'style'}))})(?![\w:-]))", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 
 # The old references that browsers also read without a semicolon stay text, except for these: "AT&T", "a=1&copy=2".
@@ -66,7 +70,7 @@ _MAX_CUT_OFF = 40  # Characters.
 # A quoted line of Markdown or mail, and the line that says whose it is. `>_<` and `>:(` are faces.
 _QUOTED_LINE = re.compile(
     r"^(?:On [^\n]{3,160} wrote:|[^\n]{0,80}写道[:：])[ \t]*\n(?=\s{0,8}>)"
-    r"|^[ \t]{0,3}>(?:[ \t>]|(?=[^\W_]|[\"“'‘(*\[])).*+$",
+    r"|^[ \t]{0,3}>(?![ \t]?[$€£¥]?\d)(?:[ \t>]|(?=[^\W_]|[\"“'‘(*\[])).*+$",
     re.MULTILINE,
 )
 _REPOST = re.compile(r"//\s?@[\w\-]{1,30}\s?[:：].*+", re.DOTALL)  # Weibo's chain of reposts.
@@ -75,7 +79,6 @@ _MARKDOWN_LINK = re.compile(
 )
 _EMPHASIS = re.compile(r"(?<![\w*~`])(\*\*\*|\*\*|__|~~|\*|_|`{1,3})(?=[^\W_])([^\n*~`]{0,300}?[^\s*~`])\1(?![\w*~`])")
 _CJK_EMPHASIS = re.compile(r"(\*\*|~~)(?=[^\s*~])([^\n*~]{1,300}?)\1")
-_FENCED = re.compile(r"^```[^\n`]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _BULLET = re.compile(r"^[ \t]{0,3}[-*+•][ \t]++(?=\S)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]++", re.MULTILINE)
 
@@ -89,8 +92,8 @@ _MEDIA = (
 _PLACEHOLDER = re.compile(
     rf"\[(?:{_MEDIA})\s?\d{{0,3}}\]|【(?:{_MEDIA})\s?\d{{0,3}}】"
     r"|<(?:media|image|video|audio|sticker|gif|document) omitted>"
-    r"|\u200e?(?:image|video|audio|sticker|GIF|document) omitted\b",
-    re.IGNORECASE,
+    r"|^\u200e?(?:image|video|audio|sticker|GIF|document) omitted$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _DEVICES = (
     "i-?(?:phone|pad|pod)|mac|android|samsung|galaxy|huawei|honor|xiaomi|redmi|mi|oppo|vivo|oneplus|pixel|moto|nokia|htc|lg|sony"
@@ -98,12 +101,17 @@ _DEVICES = (
 )
 _CLIENTS = "mail|outlook|gmail|yahoo|proton ?mail|thunderbird|spark|tapatalk|aol|hotmail|wechat|qq"
 _CHINESE_DEVICES = "iphone|ipad|android|安卓|华为|小米|红米|荣耀|三星|vivo|oppo|手机|微博|qq邮箱|网易邮箱|outlook"
+_MODEL = (
+    r"(?:,? (?:[a-z]*\d[\w+]{0,12}|pro|max|plus|mini|ultra|smart ?phone|phone|device|tablet|mobile|app|samsung|galaxy"
+    r"|for|on|windows|android|ios)){0,6}"
+)
 # A line that a device or mail program adds, not "Sent from China, very late".
 _SIGNATURE = re.compile(
     r"^[ \t]*+[-–—*_\[(（【]{0,3}[ \t]*+(?:"
-    rf"sent (?:from|via|with|using) (?:my |an? )(?:{_DEVICES})\b[^\n,.!?]{{0,50}}"
-    rf"|sent (?:from|via) (?:{_CLIENTS})\b[^\n,.!?]{{0,50}}"
-    rf"|get outlook for [^\n]{{0,40}}|(?:von meinem|envoyé de mon|enviado desde mi) (?:{_DEVICES})\b[^\n,.!?]{{0,40}}"
+    rf"sent (?:from|via|with|using) (?:my |an? )(?:{_DEVICES})\b{_MODEL}"
+    rf"|sent (?:from|via) (?:{_CLIENTS})\b{_MODEL}"
+    rf"|get outlook for [^\n]{{0,40}}|(?:von meinem|envoyé de mon|enviado desde mi)"
+    rf" (?:{_DEVICES})\b{_MODEL}(?: gesendet)?"
     rf"|(?:发送?自|来自|發自|來自)\s?(?:我的\s?)?(?:{_CHINESE_DEVICES})"
     r"[a-z0-9 .+\-]{0,24}(?:客户端|手机|网页版|用户端)?"
     r")[ \t\])）】.。]*+$"
@@ -150,7 +158,8 @@ def visible_text(text: str, markup: Markup = "auto") -> str:
         text = _where_words_are_left(text, _QUOTED_LINE)
         text = _where_words_are_left(text, _REPOST)
     if "```" in text:
-        text = _where_words_are_left(text, _FENCED)
+        rest = "".join(_outside_fences(text.splitlines(keepends=True)))
+        text = rest if _WORD.search(rest) else text
     if "](" in text:
         text = _MARKDOWN_LINK.sub(lambda found: " " if found[1] else found[2], text)
     if "*" in text or "__" in text or "~~" in text or "`" in text or "_" in text:
@@ -192,6 +201,7 @@ def _round(text: str) -> str:
         text = _CDATA.sub("", text)
     code = "[" in text and "[/" in text and _BBCODE.search(text) is not None
     own = _own_names(text) if "</" in text else None
+    text = _without_mentions(text) if "<" in text else text
     tags = "<" in text and (_TAG.search(text) is not None or own is not None)
     if "<" in text[-_MAX_CUT_OFF:]:
         text = text[:-_MAX_CUT_OFF] + (_CUT_OFF if tags else _CUT_OFF_ALONE).sub("", text[-_MAX_CUT_OFF:])
@@ -201,6 +211,12 @@ def _round(text: str) -> str:
     if "&" in text:
         return _REFERENCE.sub(_referenced, text)
     return text
+
+
+def _without_mentions(text: str) -> str:
+    """The text with `<` escaped before hiding elements that are not closed: "the <video> tag" would hide the rest."""
+    closed = {name.lower() for name in _CLOSER.findall(text)}
+    return _HIDING.sub(lambda found: found[0] if found[1].lower() in closed else "&lt;", text)
 
 
 def _own_names(text: str) -> re.Pattern[str] | None:
@@ -224,15 +240,29 @@ def _referenced(reference: re.Match[str]) -> str:
 
 def _bbcode_as_html(text: str) -> str:
     """BBCode's tags as HTML's, where they are closed."""
-    closed = {found[2].lower() for found in _BBCODE.finditer(text) if found[1]}
+    closed = Counter(found[2].lower() for found in _BBCODE.finditer(text) if found[1])
+    opened: Counter[str] = Counter()
 
     def element(found: re.Match[str]) -> str:
         if found[2] is None:
-            return "<br>" if "list" in closed else found[0]
+            return "<br>" if closed["list"] else found[0]
         name = found[2].lower()
-        return f"<{found[1]}{_BBCODE_HTML[name]}>" if name in closed else found[0]
+        opened[name] += not found[1]
+        return f"<{found[1]}{_BBCODE_HTML[name]}>" if opened[name] <= closed[name] else found[0]
 
     return _BBCODE.sub(element, text)
+
+
+def _outside_fences(lines: Sequence[str]) -> Iterator[str]:
+    """The lines that are not in fenced code blocks; a fence that is never closed begins none."""
+    last = max((number for number, line in enumerate(lines) if line.strip() == "```"), default=-1)
+    inside = False
+    for number, line in enumerate(lines):
+        fence = line.startswith("```")
+        if fence and (number < last or inside):
+            inside = not inside
+        elif not inside:
+            yield line
 
 
 def _where_words_are_left(text: str, pattern: re.Pattern[str]) -> str:
@@ -323,7 +353,7 @@ def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
     if not classes or (name == "span" and "uot" in classes):
         return False
     found = classes.lower().split()
-    return not FOREIGN_CLASSES.isdisjoint(found) or ("meta" in found and name == "div")
+    return not FOREIGN_CLASSES.isdisjoint(found)
 
 
 def _emoji(image: dict[str, str]) -> str:

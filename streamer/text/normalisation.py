@@ -20,8 +20,10 @@ _FOLDED = [(c, folded) for c in _SIMPLE if (folded := unicodedata.normalize("NFK
 # Possessive quantifiers (Python 3.11) keep these patterns linear on hostile input.
 _URL = re.compile(r"(?:https?://|www\.)[!-~]++")
 # Chinese is written without spaces: a name in Chinese ends at a space or colon, or is short.
-_USER = re.compile(r"(?<![\w.])@(?:[a-z0-9_\-]{1,30}+(?![a-z0-9_\-])|[\w\-]{1,30}+(?=[\s:])|[\w\-]{1,8}+(?!\w))")
-_EMAIL = re.compile(r"[\w.+-]{1,64}+@[a-z0-9-]{1,63}+(?:\.[a-z0-9-]{1,63}+)++")
+_USER = re.compile(
+    r"(?<![\w.])@(?:[a-z0-9_\-]{1,30}+(?![a-z0-9_\-])|[\w\-]{1,30}+(?=:)|[\w\-]{1,8}+(?=\s)|[\w\-]{1,4}+(?!\w))"
+)
+_EMAIL = re.compile(r"[a-z0-9_.+-]{1,64}+@[a-z0-9-]{1,63}+(?:\.[a-z0-9-]{1,63}+)++")
 # Typographic apostrophes within a word; NFKC would take the acute accent apart.
 _APOSTROPHE = re.compile("(?<=[A-Za-z])[\u2018\u2019\u02bc\u2032\u00b4`\uff07](?=[A-Za-z])")
 # Zero-width marks, variation selectors, skin tones, overlays and tags: no sentiment, but they split words and emoji.

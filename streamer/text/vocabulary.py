@@ -11,7 +11,16 @@ import numpy as np
 
 from streamer.text.markup import Markup, visible_text
 from streamer.text.normalisation import normalise_all
-from streamer.text.words import canonical, has_word, is_accented, is_word, split_all, unstretched, without_accents
+from streamer.text.words import (
+    canonical,
+    has_word,
+    is_accented,
+    is_word,
+    split_all,
+    unstretched,
+    with_apostrophe,
+    without_accents,
+)
 
 Item = TypeVar("Item")
 
@@ -156,8 +165,10 @@ class Vocabulary:
     def _id(self, token: str) -> int | None:
         if is_accented(token):
             plain = without_accents(token)
-            return None if plain is None else self._ids.get(token, self._ids.get(plain))
+            return self._ids.get(token) if plain is None else self._ids.get(token, self._ids.get(plain))
         index = self._ids.get(canonical(token))
+        if index is None and token.isascii():
+            index = self._ids.get(with_apostrophe(token))
         if index is None and token.isascii():
             index = next((self._ids[form] for form in unstretched(token) if form in self._ids), None)
         return index

@@ -21,27 +21,25 @@ _SHORTCODE = r":[a-z0-9][a-z0-9_+\-]{0,40}:|:[+\-]1:"
 
 # Emoticons (lower case, after NFKC), and the emoji that each stands for.
 _EMOTICONS = {
-    "😊": ":) :-) :] :-] =) =] :^) (: (-: ;) ;-) ;] ^_^ ^-^ ^.^ ^^ :> :-> c: (^_^) (^^) (^.^) (^-^) ^o^ (^o^) ^ω^ ^▽^",
-    "😀": ":d :-d =d :')) :)) :))) xd ;d 8d",
+    "😊": ":) :-) :] :-] =) =] :^) (: (-: ;) ;-) ;] ^_^ ^-^ ^.^ ^^ :> :-> (^_^) (^^) (^.^) (^-^) ^o^ (^o^) ^ω^ ^▽^",
+    "😀": ":d :-d =d :')) :)) :))) xd ;d",
     "😂": ":'d :'-d x'd :') :'-)",
-    "😋": ":p :-p =p ;p xp",
+    "😋": ":p :-p =p ;p",
     "😘": ":* :-* ;* :^*",
     "😎": "8-) b-)",
     "❤": "<3 <33 <333 ♥",
     "💔": "</3 <\\3",
-    "🙁": ":( :-( :[ :-[ =( =[ ): )-: :< :-< :c :(( :((( (~_~)",
+    "🙁": ":( :-( :[ :-[ =( =[ )-: :< :-< :(( :((( (~_~)",
     "😢": ":'( :'-( ;( ;-( ='( :,(",
-    "😭": "t_t t-t t.t tot ;_; ;-; q_q qaq qwq tat (t_t) (;_;) (ㄒoㄒ)",
+    "😭": "t_t t-t t.t tot ;_; ;-; q_q qaq qwq (t_t) (;_;) (ㄒoㄒ)",
     "😡": ">:( >:-( >:[ :@ :-@ >:|",
     "😕": ":/ :-/ :\\ :-\\ =/ :s :-s :| :-| =| :-$",
     "😒": "-_- -.- -__- =_= (-_-) 😑",
     "😣": ">_< >.< >< (>_<) (>.<)",
     "😮": ":o :-o =o o_o o.o 0_0 o_0 (o_o)",
-    "👍": "(y) +1",
-    "👎": "(n)",
 }
 _EMOJI_OF = {emoticon: sign for sign, emoticons in _EMOTICONS.items() for emoticon in emoticons.split()}
-del _EMOJI_OF["+1"], _EMOJI_OF["><"], _EMOJI_OF["tot"], _EMOJI_OF[":))"], _EMOJI_OF[":)))"]
+del _EMOJI_OF["><"], _EMOJI_OF["tot"], _EMOJI_OF[":))"], _EMOJI_OF[":)))"]
 _EMOJI_OF |= {
     ":))": "😀",
     ":)))": "😀",
@@ -87,6 +85,7 @@ _FIRST_MARK, _LAST_MARK = 0xE000, 0xF8FF
 # A text that says nothing, in normalised form: what forms, shops and forums fill in where nothing was written.
 NOTHING_WRITTEN = frozenset(
     [
+        *("object object", "n/a n/a", "deleted by user", "removed by reddit"),
         *(
             "n/a",
             "n.a",
@@ -197,7 +196,10 @@ def has_word(normalised: str) -> bool:
     """Whether a normalised text says something: false for digits, punctuation and what is filled in for no text."""
     if not _WORD.search(normalised):
         return any(found[0] in _EMOJI_OF for found in _FACES.finditer(normalised))
-    return len(normalised) > _LONGEST_OF_NOTHING or normalised.rstrip("。.! ") not in NOTHING_WRITTEN
+    return (
+        len(normalised) > _LONGEST_OF_NOTHING
+        or normalised.strip(" 。.,!?-_*#()[]{}<>\"'/").replace(" / ", "/") not in NOTHING_WRITTEN
+    )
 
 
 def is_word(token: str) -> bool:
@@ -272,6 +274,14 @@ def without_accents(token: str) -> str | None:
         return None
     plain = "".join(c for c in unicodedata.normalize("NFD", token) if not unicodedata.combining(c))
     return plain if plain.isascii() else None
+
+
+_NEGATED = re.compile(r"(?:is|was|are|were|do|does|did|has|have|had|ca|could|wo|would|should)nt")
+
+
+def with_apostrophe(token: str) -> str:
+    """`isnt` as `isn't`; any other token as it is."""
+    return f"{token[:-1]}'t" if _NEGATED.fullmatch(token) else token
 
 
 _STRETCHED = re.compile(r"(.)\1\1+")

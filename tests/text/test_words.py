@@ -44,6 +44,10 @@ KNOWN = Vocabulary(
         ("12:00 note:data 8-10 1<30", ["12", ":", "00", "note", ":", "data", "8", "-", "10", "1", "<", "30"]),
         (":no such code:", [":", "no", "such", "code", ":"]),
         ("le café, não é très", ["le", "café", ",", "não", "é", "très"]),
+        (
+            "the C: drive on Windows XP (few): tit for tat",
+            ["the", "c", ":", "drive", "on", "windows", "xp", "(", "few", ")", ":", "tit", "for", "tat"],
+        ),
         ("👍🏽 👨‍👩‍👧", ["👍", "👨", "👩", "👧"]),
     ],
 )
@@ -74,7 +78,25 @@ def test_what_belongs_together_is_one_token(text: str, tokens: list[str]) -> Non
             "\u200b",
         ),
         *("https://example.com/a?b=c", "www.example.com", "someone@example.com", "@someone", "<br>", "&nbsp;"),
-        *("N/A", "n/a.", "null", "None", "nan", "undefined", "No Negative", "No Positive", "[deleted]", "[removed]"),
+        *(
+            "N / A",
+            "(none)",
+            "-none-",
+            "[无]",
+            "。无。",
+            "n/a n/a",
+            "[object Object]",
+            "N/A",
+            "n/a.",
+            "null",
+            "None",
+            "nan",
+            "undefined",
+            "No Negative",
+            "No Positive",
+            "[deleted]",
+            "[removed]",
+        ),
         *(
             "此用户没有填写评价。",
             "系统默认好评",
@@ -108,6 +130,11 @@ def test_a_review_without_a_word_has_no_tokens(text: str) -> None:
 def test_evidence_names_what_stands_in_the_text(text: str, tokens: tuple[str, ...]) -> None:
     """The id is that of the emoji or the word, the token as it was written."""
     assert KNOWN.encode(text, 10).tokens == tokens
+
+
+def test_a_negation_may_lack_its_apostrophe() -> None:
+    """`isnt good` is not `good`."""
+    assert KNOWN.encode("isnt good", 10).ids == KNOWN.encode("isn't good", 10).ids
 
 
 def test_an_accented_word_is_one_word() -> None:
