@@ -22,6 +22,7 @@ from streamer.text.vocabulary import (
     bound,
     head_and_tail,
     tokens_of,
+    visible_tokens,
 )
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "segment_reference",
     "tokens_of",
     "visible_text",
+    "visible_tokens",
     "warm_up",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Literal
 
 from lxml import etree
@@ -164,8 +164,9 @@ def _round(text: str) -> str:
     if "<![CDATA[" in text:
         text = _CDATA.sub("", text)
     code = "[" in text and "[/" in text and _BBCODE.search(text) is not None
-    own = _own_names(text) if "</" in text else None
-    text = _without_mentions(text) if "<" in text else text
+    closed = {name.lower() for name in _CLOSER.findall(text)}
+    own = _own_names(text, closed)
+    text = _without_mentions(text, closed)
     tags = "<" in text and (_TAG.search(text) is not None or own is not None)
     if "<" in text[-_MAX_CUT_OFF:]:
         text = text[:-_MAX_CUT_OFF] + (_CUT_OFF if tags else _CUT_OFF_ALONE).sub("", text[-_MAX_CUT_OFF:])
@@ -177,20 +178,20 @@ def _round(text: str) -> str:
     return text
 
 
-def _without_mentions(text: str) -> str:
+def _without_mentions(text: str, closed: Set[str]) -> str:
     """The text with `<` escaped before hiding elements that are not closed: "the <video> tag" would hide the rest."""
-    closed = {name.lower() for name in _CLOSER.findall(text)}
     return _HIDING.sub(lambda found: found[0] if found[1].lower() in closed else "&lt;", text)
 
 
-def _own_names(text: str) -> re.Pattern[str] | None:
-    """`_NOT_A_TAG` for a text with elements that HTML does not have: `<review>Great</review>`. None if it has none."""
-    names = {name.lower() for name in _CLOSER.findall(text)} - ELEMENTS
-    names = (
-        {name for name in names if re.search(rf"<{re.escape(name)}[\s>]", text, re.IGNORECASE)}
-        if len(names) <= _MAX_OWN_NAMES
-        else set()
-    )
+def _own_names(text: str, closed: Set[str]) -> re.Pattern[str] | None:
+    """`_NOT_A_TAG` for a text with elements that HTML does not have: `<review>Great</review>`. None if it has none.
+
+    closed: the names of all elements that the text closes, in small letters.
+    """
+    names = closed - ELEMENTS
+    if len(names) > _MAX_OWN_NAMES:
+        return None
+    names = {name for name in names if re.search(rf"<{re.escape(name)}[\s>]", text, re.IGNORECASE)}
     if not names:
         return None
     own = "|".join(map(re.escape, sorted(names)))
@@ -240,9 +241,9 @@ def _read_html(text: str) -> str:
         return text
     target = _VisibleText()
     parser = etree.HTMLParser(target=target, huge_tree=True, recover=True, encoding="utf-8")
-    # NUL ends a document for libxml2.
     # A document has a head, which is not shown; anything else is the content of one.
-    parser.feed((b"" if "<head" in text.lower() else b"<div>") + text.replace("\x00", " ").encode("utf-8", "replace"))
+    begin = b"" if "<head" in text.lower() else b"<div>"
+    parser.feed(begin + text.replace("\x00", " ").encode("utf-8", "replace"))  # NUL ends a document for libxml2.
     parser.close()
     return "".join(target.pieces).strip("\n")
 
@@ -316,8 +317,7 @@ def _is_hidden(name: str, attributes: dict[str, str]) -> bool:
     classes = attributes.get("class", "")
     if not classes or (name == "span" and "uot" in classes):
         return False
-    found = classes.lower().split()
-    return not FOREIGN_CLASSES.isdisjoint(found)
+    return not FOREIGN_CLASSES.isdisjoint(classes.lower().split())
 
 
 def _emoji(image: dict[str, str]) -> str:

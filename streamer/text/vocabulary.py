@@ -11,16 +11,7 @@ import numpy as np
 
 from streamer.text.markup import Markup, visible_text
 from streamer.text.normalisation import normalise_all
-from streamer.text.words import (
-    canonical,
-    has_word,
-    is_accented,
-    is_word,
-    split_all,
-    unstretched,
-    with_apostrophe,
-    without_accents,
-)
+from streamer.text.words import canonical, forms, has_word, is_accented, is_word, split_all
 
 Item = TypeVar("Item")
 
@@ -163,20 +154,16 @@ class Vocabulary:
         return (token,) if whole else token
 
     def _id(self, token: str) -> int | None:
-        if is_accented(token):
-            plain = without_accents(token)
-            return self._ids.get(token) if plain is None else self._ids.get(token, self._ids.get(plain))
-        index = self._ids.get(canonical(token))
-        if index is None and token.isascii():
-            index = self._ids.get(with_apostrophe(token))
-        if index is None and token.isascii():
-            index = next((self._ids[form] for form in unstretched(token) if form in self._ids), None)
-        return index
+        return next((self._ids[form] for form in forms(token) if form in self._ids), None)
 
 
 def tokens_of(text: str, max_tokens: int | None = None) -> list[str]:
     """A raw text's tokens as the vocabulary has them, of as much of it as serving reads with `max_tokens`."""
-    visible = visible_text(text)
+    return visible_tokens(visible_text(text), max_tokens)
+
+
+def visible_tokens(visible: str, max_tokens: int | None = None) -> list[str]:
+    """`tokens_of` a text of which `visible_text` has been read."""
     normalised = normalise_all([visible if max_tokens is None else bound(visible, max_tokens)])
     tokens, marks = split_all([text if has_word(text) else "" for text in normalised])
     return [canonical(marks.get(token, token)) for token in tokens if token not in (" ", "\n")]

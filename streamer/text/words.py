@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import emoji
@@ -31,21 +31,18 @@ _EMOTICONS = {
     "💔": "</3 <\\3",
     "🙁": ":( :-( :[ :-[ =( =[ )-: :< :-< :(( :((( (~_~)",
     "😢": ":'( :'-( ;( ;-( ='( :,(",
-    "😭": "t_t t-t t.t tot ;_; ;-; q_q qaq qwq (t_t) (;_;) (ㄒoㄒ)",
+    "😭": "t_t t-t t.t ;_; ;-; q_q qaq qwq (t_t) (;_;) (ㄒoㄒ)",
     "😡": ">:( >:-( >:[ :@ :-@ >:|",
     "😕": ":/ :-/ :\\ :-\\ =/ :s :-s :| :-| =| :-$",
     "😒": "-_- -.- -__- =_= (-_-) 😑",
-    "😣": ">_< >.< >< (>_<) (>.<)",
+    "😣": ">_< >.< (>_<) (>.<)",
     "😮": ":o :-o =o o_o o.o 0_0 o_0 (o_o)",
 }
 _EMOJI_OF = {emoticon: sign for sign, emoticons in _EMOTICONS.items() for emoticon in emoticons.split()}
-del _EMOJI_OF["><"], _EMOJI_OF["tot"], _EMOJI_OF[":))"], _EMOJI_OF[":)))"]
+# Emoji that count as one that more people use.
 _EMOJI_OF |= {
-    ":))": "😀",
-    ":)))": "😀",
     "🙂": "😊",
     "😉": "😊",
-    "♥": "❤",
     "❣": "❤",
     "🖤": "❤",
     "🤍": "❤",
@@ -89,7 +86,6 @@ NOTHING_WRITTEN = frozenset(
         *(
             "n/a",
             "n.a",
-            "n.a.",
             "na",
             "null",
             "nil",
@@ -112,14 +108,8 @@ NOTHING_WRITTEN = frozenset(
             "blank",
         ),
         *(
-            "[deleted]",
-            "[removed]",
             "deleted",
             "removed",
-            "[deleted by user]",
-            "[removed by reddit]",
-            "(null)",
-            "<null>",
             "\\n",
         ),
         *("comment deleted", "this comment was deleted", "this message was deleted", "this comment has been deleted"),
@@ -263,6 +253,16 @@ def canonical(token: str) -> str:
     return token
 
 
+def forms(token: str) -> Iterator[str]:
+    """The tokens that the vocabulary may have for this one, the likeliest first."""
+    yield canonical(token)
+    if token.isascii():
+        yield with_apostrophe(token)
+        yield from unstretched(token)
+    elif is_accented(token) and (plain := without_accents(token)) is not None:
+        yield plain
+
+
 def is_accented(token: str) -> bool:
     """Whether a token is a word in Latin letters that ASCII lacks some of."""
     return not token.isascii() and _ACCENTED.fullmatch(token) is not None
@@ -293,9 +293,9 @@ def unstretched(token: str) -> list[str]:
     runs = list(_STRETCHED.finditer(token))
     if not runs or len(runs) > _MAX_STRETCHES or not token.isalpha():
         return []
-    forms = [""]
+    words = [""]
     end = 0
     for run in runs:
-        forms = [form + token[end : run.start()] + run[1] * times for form in forms for times in (2, 1)]
+        words = [word + token[end : run.start()] + run[1] * times for word in words for times in (2, 1)]
         end = run.end()
-    return [form + token[end:] for form in forms]
+    return [word + token[end:] for word in words]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamer.text import NORMALISATION, Vocabulary, head_and_tail, normalise, tokens_of, visible_text
+from streamer.text import NORMALISATION, Vocabulary, head_and_tail, normalise, visible_text, visible_tokens
 from training.corpus.corpus import LABELLED_SPLITS, SPLITS, Corpus, SourceCounts, Split, SplitName
 from training.corpus.leaks import find_leaks
 from training.corpus.splitting import Assignment, KeyedReview, deduplicate_and_split, text_key
@@ -100,7 +100,8 @@ def _read(
 
 def _segmented(review: Review, max_tokens: int) -> tuple[str, list[str]]:
     """The key of the whole text, and the tokens of as much of it as serving would read."""
-    return text_key(normalise(visible_text(review.text))), tokens_of(review.text, max_tokens)
+    visible = visible_text(review.text)
+    return text_key(normalise(visible)), visible_tokens(visible, max_tokens)
 
 
 def _indices_by_split(
