@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 from streamer.files.encoding import marked_encoding
+from streamer.files.errors import listed_columns
 from streamer.printable import printable
 
 _PARQUET = b"PAR1"
@@ -31,8 +31,6 @@ _BINARY = {
 }
 _TAR_AT = 257
 _SPACE = b" \t\r\n"
-_LONGEST_COLUMN = 40  # Characters of a name in such a list.
-_MAX_COLUMNS = 20  # Of a table that are listed in a message.
 
 
 def wrong_bytes(head: bytes, *, encoding_given: bool) -> str | None:
@@ -84,9 +82,7 @@ def why_not_json(line: bytes) -> str:
 
 def no_column(column: str, columns: Iterable[str]) -> str:
     """The message for a column that is missing."""
-    shown = [printable(name, _LONGEST_COLUMN) for name in islice(columns, _MAX_COLUMNS + 1)]
-    listed = ", ".join(shown[:_MAX_COLUMNS]) + (", …" if len(shown) > _MAX_COLUMNS else "")
-    return f"no column {printable(column)!r}; the columns are {listed or 'none'}"
+    return f"no column {printable(column)!r}; the columns are {listed_columns(columns)}"
 
 
 def likely_delimiter(header: Iterable[str], delimiter: str) -> str | None:

@@ -9,12 +9,11 @@ import io
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 
 from streamer.files.bad_rows import BadRows
 from streamer.files.compression import decompressed
-from streamer.files.errors import FileError
+from streamer.files.errors import FileError, listed_columns
 from streamer.files.options import TableOptions
 from streamer.files.tables import STANDARD_INPUT, TableReader
 from streamer.formats.json import MISSING, field_at_path
@@ -26,7 +25,6 @@ logger = logging.getLogger(__name__)
 Row = tuple[int, Mapping[str, object]]  # The line where it begins, counted from 1, and its values by column.
 
 _CHUNK = 1 << 20
-_MAX_COLUMNS = 20  # That are listed in a message.
 
 
 class DataError(Exception):
@@ -115,8 +113,8 @@ class Table:
                 for line, row, _ in reader.rows():
                     values = {column: field_at_path(row, column) for column in columns}
                     if missing := [column for column, value in values.items() if value is MISSING]:
-                        listed = ", ".join(map(printable, islice(row, _MAX_COLUMNS)))
-                        self.bad_row("without a column", f"no such field; there are {listed}", line, missing[0])
+                        what = f"no such field; there are {listed_columns(row)}"
+                        self.bad_row("without a column", what, line, missing[0])
                     else:
                         yield line, values
         except FileError as error:
