@@ -22,7 +22,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 # `streamer`, which writes a line when it begins to wait for standard input. A signal before that, while it is still
 # importing, is another case, and how long that takes depends on the machine.
 _SAYS_WHEN_IT_WAITS = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored where the tests are a shell's background job.
 from streamer.files.read_ahead import Interruptible
 
 readinto = Interruptible.readinto
